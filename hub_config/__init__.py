@@ -1,0 +1,1 @@
+"""The JupyterHub deployment as traitlets: profiles, roles, services, defaults; `regrow up`."""

@@ -1,0 +1,1 @@
+"""Notebook images: their Dockerfiles and `regrow images`."""

@@ -1,0 +1,1 @@
+"""What runs beside the notebook server: the environment of every kernel and terminal."""

@@ -1,0 +1,1 @@
+"""How a notebook server starts and stops: containers, Swarm services, local processes."""
