@@ -1,0 +1,23 @@
+"""What can go wrong when a server starts, said to the person who waits for it."""
+
+from __future__ import annotations
+
+from jupyterhub.spawner import SpawnException
+
+
+class StartError(SpawnException):  # type: ignore[misc]
+    """A server that cannot start, for a reason that the user or administrator can act on.
+
+    `message` is shown on the spawn page, escaped, and returned by the REST API with `status_code`; `reason` is the
+    short label of JupyterHub's spawn metrics.
+    """
+
+    def __init__(self, message: str, *, reason: str, status_code: int = 500) -> None:
+        super().__init__(message, reason=reason, status_code=status_code)
+
+
+class BadOptions(StartError):
+    """What was asked for is not on offer (HTTP 400)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="options", status_code=400)

@@ -1,0 +1,160 @@
+"""Where users' and groups' files are on the hub's machine.
+
+The layout is drawn in docs/architecture.md. Users own what is *below* `home`, `projects` and `build`; the folders that
+hold those belong to the hub alone, so no path built here can be led astray by a link that a user made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import string
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from escapism import escape
+
+_SAFE = set(string.ascii_lowercase + string.digits)
+
+
+class VolumeError(Exception):
+    """A volume can't be made; the message says which and what to do."""
+
+
+def safe_name(name: str) -> str:
+    """`name` as a file, container and DNS label: lower-case letters and digits, `-xx` for every other byte.
+
+    Injective, and never empty, `.`, `..` or with a separator in it for a non-empty `name`.
+    """
+    return str(escape(name, _SAFE, escape_char="-")).lower()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The numeric user and group that files in a volume belong to, as the host counts them."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class GroupBuild:
+    """A group's build volume as one member sees it."""
+
+    group: str
+    path: Path
+    writable: bool
+
+
+@dataclass(frozen=True)
+class UserVolumes:
+    """One user's folders."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def projects(self) -> Path:
+        return self.root / "projects"
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+
+def user_volumes(data_dir: Path, user: str) -> UserVolumes:
+    """The folders of `user`, whether or not they exist yet."""
+    return UserVolumes(data_dir / "users" / safe_name(user))
+
+
+def group_build_path(data_dir: Path, group: str) -> Path:
+    """The build volume of `group`, whether or not it exists yet."""
+    return data_dir / "groups" / safe_name(group) / "build"
+
+
+def make_user_volumes(volumes: UserVolumes, owner: Owner) -> None:
+    """Make what is missing of a user's folders, owned by `owner`.
+
+    Raises `VolumeError` when the disk is full or the hub may not hand a folder over to `owner`.
+    """
+    _make_private(volumes.root)
+    for folder in (volumes.home, volumes.projects, volumes.build):
+        _make_owned(folder, owner)
+
+
+def make_group_build(path: Path, owner: Owner) -> None:
+    """Make a group's build volume if it is missing. Raises `VolumeError` as `make_user_volumes` does."""
+    _make_private(path.parent)
+    _make_owned(path, owner)
+
+
+def discard_user_volumes(volumes: UserVolumes, deleted_dir: Path) -> Path | None:
+    """Take a deleted user's folders out of the way, so that nobody who takes the name later finds them.
+
+    They are kept below `deleted_dir` (returned) until `purge_deleted`; folders in which the user never made anything
+    are removed at once (None).
+    """
+    if not volumes.root.exists():
+        return None
+    if _is_untouched(volumes):
+        shutil.rmtree(volumes.root)
+        return None
+    _make_private(deleted_dir)
+    kept = deleted_dir / f"{volumes.root.name}_{time.time_ns()}"
+    volumes.root.rename(kept)
+    os.utime(kept)
+    return kept
+
+
+def purge_deleted(deleted_dir: Path, keep_s: float, now: float) -> list[Path]:
+    """Remove folders of users who were deleted more than `keep_s` seconds before `now`; returns what was removed."""
+    if not deleted_dir.exists():
+        return []
+    expired = [kept for kept in deleted_dir.iterdir() if kept.lstat().st_mtime < now - keep_s]
+    for kept in expired:
+        shutil.rmtree(kept)
+    return expired
+
+
+def _is_untouched(volumes: UserVolumes) -> bool:
+    """Whether all that is there is what the system made: dot files, and empty folders."""
+    made = [entry for entry in volumes.home.iterdir() if not entry.name.startswith(".")]
+    if any(entry.name != "projects" for entry in made):
+        return False
+    build_files = (files for _, _, files in os.walk(volumes.build))
+    return not any(volumes.projects.iterdir()) and not any(
+        file for files in build_files for file in files if not file.startswith(".")
+    )
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise VolumeError(_explain(folder, error)) from error
+
+
+def _make_owned(folder: Path, owner: Owner) -> None:
+    try:
+        folder.mkdir(mode=0o755, exist_ok=True)
+        have = folder.lstat()
+        if (have.st_uid, have.st_gid) != (owner.uid, owner.gid):
+            os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
+    except PermissionError as error:
+        raise VolumeError(
+            f"The hub may not give {folder} to user {owner.uid}, who owns the files of the image. "
+            f"Run the hub as root, or build the image for the hub's own user: regrow images build --uid {os.getuid()}"
+        ) from error
+    except OSError as error:
+        raise VolumeError(_explain(folder, error)) from error
+
+
+def _explain(folder: Path, error: OSError) -> str:
+    return (
+        f"The folder {folder.name} of this server could not be made: {error.strerror}. Nothing was changed. "
+        "An administrator can make room below the hub's data_dir and try again."
+    )
