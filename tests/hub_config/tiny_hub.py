@@ -1,0 +1,152 @@
+"""A real JupyterHub for tests: local processes, no passwords, everything in one temporary folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+CONFIG = '''
+import asyncio, json, os
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+
+class TestSpawner(SimpleLocalProcessSpawner):
+    """Starts a server as a local process; the profile "broken" fails, and "slow" takes a minute."""
+
+    async def start(self):
+        profile = self.user_options.get("profile")
+        if profile == "broken":
+            error = RuntimeError("no image")
+            error.jupyterhub_message = "The image regrow/nowhere is not on this machine"
+            raise error
+        if profile == "slow":
+            await asyncio.sleep(60)
+        return await super().start()
+
+    async def progress(self):
+        yield {"progress": 10, "message": "Making room"}
+        yield {"progress": 50, "message": "Starting the server"}
+
+c = get_config()
+port = int(os.environ["TINY_HUB_PORT"])
+c.JupyterHub.bind_url = f"http://127.0.0.1:{port}"
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{port + 1}"
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
+c.ConfigurableHTTPProxy.command = json.loads(os.environ["TINY_HUB_PROXY"])
+c.JupyterHub.db_url = "sqlite:///hub.sqlite"
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.spawner_class = TestSpawner
+c.SimpleLocalProcessSpawner.home_dir_template = os.path.join(os.getcwd(), "homes", "{username}")
+c.Spawner.args = ["--allow-root"]
+c.Spawner.default_url = "/api/status"
+c.Spawner.consecutive_failure_limit = 0
+c.JupyterHub.load_roles = [
+    {"name": name, "services": [name], "scopes": scopes.split()}
+    for name, scopes in json.loads(os.environ["TINY_HUB_SERVICES"]).items()
+]
+c.JupyterHub.services = [
+    {"name": name, "api_token": os.environ[f"TOKEN_{i}"]}
+    for i, name in enumerate(json.loads(os.environ["TINY_HUB_SERVICES"]))
+]
+'''
+
+CLI_SCOPES = "admin:users servers tokens"
+"""What the service `regrow-cli` is given: make and delete users, start and stop servers, mint tokens."""
+
+
+@dataclass
+class TinyHub:
+    """A running hub: its URL, the folder it lives in, the token of `regrow-cli`, and of one with few scopes."""
+
+    url: str
+    folder: Path
+    token: str
+    weak_token: str
+
+
+def proxy_command() -> list[str]:
+    """The command of configurable-http-proxy, installed into this environment if it is missing."""
+    from regrow.hub_config.proxy import ensure_proxy
+
+    return ensure_proxy(Path(sys.prefix))
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` consecutive free TCP ports on the loopback interface."""
+    for _ in range(100):
+        first = 20000 + secrets.randbelow(10000)
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + offset))
+            return first
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
+    raise RuntimeError(f"no {count} consecutive free ports on 127.0.0.1")
+
+
+@contextmanager
+def tiny_hub(folder: Path) -> Iterator[TinyHub]:
+    """Start a hub in `folder`, and stop it with all its servers at the end."""
+    (folder / "homes").mkdir(parents=True)
+    (folder / "jupyterhub_config.py").write_text(CONFIG)
+    port = free_ports(3)
+    hub = TinyHub(f"http://127.0.0.1:{port}", folder, secrets.token_hex(32), secrets.token_hex(32))
+    environment = os.environ | {
+        "TINY_HUB_PORT": str(port),
+        "TINY_HUB_PROXY": _json(proxy_command()),
+        "TINY_HUB_SERVICES": _json({"regrow-cli": CLI_SCOPES, "regrow-weak": "list:users"}),
+        "TOKEN_0": hub.token,
+        "TOKEN_1": hub.weak_token,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    log_path = folder / "hub.log"
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"],
+            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        _wait_until_up(hub.url, process, log_path)
+        yield hub
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{url}/hub/api/", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the test hub did not start:\n{log.read_text()}")
