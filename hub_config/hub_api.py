@@ -114,10 +114,15 @@ class HubAPI:
         created: Model = users[0]
         return created
 
+    async def user_model(self, user: str) -> Model:
+        """The hub's model of a user: `name`, `groups`, `servers` (those that run, by name) and more."""
+        model: Model = await self.request("GET", _user_path(user), doing=f"find user {user}")
+        return model
+
     async def delete_user(self, user: str, timeout_s: float = 120) -> None:
         """Stop a user's servers, also those that are just starting, and delete the user."""
         async with _time_limit(timeout_s, f"delete user {user}"):
-            model: Model = await self.request("GET", _user_path(user), doing=f"find user {user}")
+            model = await self.user_model(user)
             for server_name in model.get("servers") or {}:
                 await self.stop_server(user, server_name, timeout_s)
             await self.request("DELETE", _user_path(user), doing=f"delete user {user}")

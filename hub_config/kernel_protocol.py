@@ -30,8 +30,8 @@ class CellResult:
     """What became of a cell.
 
     `stdout` and `stderr` are what it printed, `value` is its last expression as text, `displays` are the MIME
-    bundles that it showed, `error` is the exception that it raised (`ZeroDivisionError: division by zero`) or None,
-    `traceback` where from, and `seconds` is the time from the request to the kernel's reply.
+    bundles that it showed, `error` is the exception that it raised (such as `KeyError: 'x'`)
+    or None, `traceback` where from, and `seconds` is the time from the request to the kernel's reply.
     """
 
     stdout: str = ""

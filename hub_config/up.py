@@ -1,0 +1,130 @@
+"""`regrow up`: set up what is missing, then become the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from traitlets import Unicode
+from traitlets.config import Application, Config, PyFileConfigLoader, catch_config_error
+
+from regrow.hub_config.deployment import CONFIG_VARIABLE, Regrow
+from regrow.hub_config.proxy import ProxyError, ensure_proxy
+from regrow.hub_config.secrets import secret
+from regrow.images.build import build_image, image_exists
+from regrow.images.check import ImageError
+from regrow.spawner.engine import EngineError
+from regrow.spawner.profiles import ProfileError
+
+OUR_IMAGES = {"regrow/notebook:cpu": "cpu", "regrow/notebook:cuda": "cuda"}
+
+
+class UpApp(Application):
+    """Set up what is missing and start the hub.
+
+    Installs the proxy, builds the notebook images that the profiles name, makes the secrets and the first
+    administrator, and becomes JupyterHub. Ctrl-C stops the hub and leaves users' servers; the next `regrow up` finds
+    them again.
+    """
+
+    name = "regrow up"
+    description = __doc__
+    examples = """
+    regrow up                                    # http://127.0.0.1:8000
+    regrow up --port 9000 --data-dir /srv/regrow
+    regrow up --config /etc/regrow/jupyterhub_config.py
+    regrow up --spawner local                    # no containers, even where there is an engine
+    """
+    classes = [Regrow]
+    config_file = Unicode(
+        config=True,
+        help="""The deployment's own configuration. Default: jupyterhub_config.py in the current folder if there is
+        one, else Regrow's defaults.""",
+    )
+    port = Unicode(config=True, help="Port on 127.0.0.1. Default: the configuration's bind_url, or 8000.")
+    aliases = {
+        "config": "UpApp.config_file",
+        "port": "UpApp.port",
+        "data-dir": "Regrow.data_dir",
+        "name": "Regrow.name",
+        "spawner": "Regrow.spawner",
+        "idle-timeout-s": "Regrow.idle_timeout_s",
+        "log-level": "Application.log_level",
+    }
+    flags = {}
+
+    @catch_config_error
+    def initialize(self, argv: Any = None) -> None:
+        super().initialize(argv)
+        if self.extra_args:
+            self._stop(f"regrow up takes no argument {self.extra_args[0]!r}. See regrow up --help.", status=2)
+
+    def start(self) -> None:
+        """Set up, then replace this process by the hub."""
+        file = self._config_file()
+        given = Regrow(config=self.config)
+        overrides = Config({"Regrow": {name: getattr(given, name) for name in self.config.Regrow}})
+        if self.port:
+            overrides.JupyterHub.bind_url = f"http://127.0.0.1:{self.port}"
+        os.environ[CONFIG_VARIABLE] = json.dumps(overrides)
+        try:
+            print("Proxy: configurable-http-proxy ", end="", flush=True)
+            ensure_proxy()
+            print("is installed.")
+            # The file calls configure(), which checks everything and makes the folders, secrets and the network.
+            config = PyFileConfigLoader(file.name, path=str(file.parent)).load_config()
+            regrow = Regrow(config=config)
+            self._say_how_servers_run(regrow)
+            if regrow.spawner != "local":
+                self._build_images(regrow)
+            self._make_first_administrator(regrow, config)
+        except (ProxyError, EngineError, ImageError, ProfileError, OSError) as error:
+            self._stop(str(error), status=1)
+        print(f"Hub: {config.JupyterHub.bind_url} (Ctrl-C stops it and leaves users' servers)", flush=True)
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(file)])
+
+    def _config_file(self) -> Path:
+        if self.config_file:
+            path = Path(self.config_file).resolve()
+            if not path.is_file():
+                self._stop(f"There is no configuration {path}.", status=2)
+            return path
+        here = Path("jupyterhub_config.py").resolve()
+        return here if here.is_file() else Path(__file__).with_name("jupyterhub_config.py").resolve()
+
+    def _say_how_servers_run(self, regrow: Regrow) -> None:
+        if regrow.spawner == "local":
+            print(
+                "Servers: local processes (no Docker engine is used). What is different: users share one system user "
+                "and are not protected from each other, profiles' limits are not enforced, sudo is the machine's own."
+            )
+        else:
+            kind = "containers" if regrow.spawner == "docker" else "services of a Docker Swarm"
+            print(f"Servers: {kind}.")
+
+    def _build_images(self, regrow: Regrow) -> None:
+        for profile in regrow.parsed_profiles():
+            variant = OUR_IMAGES.get(profile.image)
+            if variant and not image_exists(profile.image):
+                print(f"Image: {profile.image} is missing and is built now. This takes some minutes, once.", flush=True)
+                build_image(variant, uid=os.getuid() or 1000)
+            print(f"Image: {profile.image} ({profile.name}).", flush=True)
+
+    def _make_first_administrator(self, regrow: Regrow, config: Config) -> None:
+        ours = "RegrowAuthenticator" in config.JupyterHub.get("authenticator_class", "")
+        if not ours or (regrow.hub_dir / "jupyterhub.sqlite").exists():
+            return
+        password = secrets.token_urlsafe(12)
+        if regrow.first_password_file.exists():
+            password = secret(regrow.first_password_file).split(":", 1)[1]
+        else:
+            secret(regrow.first_password_file, f"{regrow.admin_name}:{password}")
+        print(f"\n  Sign in as  {regrow.admin_name}\n  password    {password}\n  (shown once)\n", flush=True)
+
+    def _stop(self, message: str, status: int) -> None:
+        print(f"regrow up: {message}", file=sys.stderr)
+        self.exit(status)
