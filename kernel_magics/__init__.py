@@ -1,1 +1,84 @@
-"""The IPython extension: `%%cpp`, `%build`, `%gpu`."""
+"""The IPython extension: `%%cpp`, `%build`, `%gpu`.
+
+Every kernel loads it at its start, so it imports nothing that a kernel has not imported already: each magic's
+module comes in at the magic's first use, and the record of builds only after a cell that ran other programs.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import Any
+
+# Name of the magic, the extension that brings it.
+MAGICS = {
+    "cpp": "regrow.kernel_magics.cpp_magic",
+    "build": "regrow.kernel_magics.build_magic",
+    "gpu": "regrow.kernel_magics.gpu_magic",
+}
+
+
+class CellWatch:
+    """What happened around the cell that runs now; IPython calls it before and after each cell.
+
+    `leading_blank_lines` is how many empty lines IPython took off the front of the cell, which compilers'
+    messages have to count. After a cell that waited for other programs, new files below `$BUILD` are noted.
+    """
+
+    def __init__(self) -> None:
+        self.leading_blank_lines = 0
+        self._directory = ""
+        self._started = 0.0
+        self._children = _children_seen()
+
+    def before(self, info: Any) -> None:
+        """IPython's `pre_run_cell`."""
+        import time
+
+        text = info.raw_cell or ""
+        self.leading_blank_lines = text[: len(text) - len(text.lstrip())].count("\n")
+        self._started = time.time()
+        self._children = _children_seen()
+        try:
+            self._directory = os.getcwd()
+        except FileNotFoundError:  # the notebook's folder was removed
+            self._directory = ""
+
+    def after(self, result: Any) -> None:
+        """IPython's `post_run_cell`."""
+        if _children_seen() == self._children or not os.environ.get("REGROW_BUILD_PREFIXES"):
+            return
+        from . import builds
+
+        builds.note_quietly(self._directory, since=self._started)
+
+
+def _children_seen() -> tuple[float, float, int, int]:
+    """Numbers that change whenever a program that this kernel started has ended and was waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime, usage.ru_stime, usage.ru_minflt, usage.ru_majflt)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Declare the magics, without importing them, and watch cells for programs that install files."""
+    for name, module in MAGICS.items():
+        shell.magics_manager.register_lazy(name, module)
+    watch = CellWatch()
+    shell.regrow_cell_watch = watch
+    shell.events.register("pre_run_cell", watch.before)
+    shell.events.register("post_run_cell", watch.after)
+    shell.set_hook("complete_command", _complete, re_key="%+(cpp|build|gpu)")
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Stop watching cells; magics that were declared stay declared, as IPython cannot take them back."""
+    watch = shell.regrow_cell_watch
+    shell.events.unregister("pre_run_cell", watch.before)
+    shell.events.unregister("post_run_cell", watch.after)
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    """The options of our magics, for the Tab key."""
+    from .completion import options_of
+
+    return options_of(event.line)
