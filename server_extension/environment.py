@@ -1,0 +1,114 @@
+"""What a server's kernels and terminals find in their environment, and the folders behind it (docs/builds.md)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+MULTIARCH: str = getattr(sys.implementation, "_multiarch", "") or f"{os.uname().machine}-linux-gnu"
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+# The folders of a prefix that each variable names.
+SEARCH_PATHS: dict[str, tuple[str, ...]] = {
+    "PATH": ("bin",),
+    "LD_LIBRARY_PATH": ("lib", "lib64", f"lib/{MULTIARCH}"),
+    "LIBRARY_PATH": ("lib", "lib64", f"lib/{MULTIARCH}"),
+    "CPATH": ("include",),
+    "PKG_CONFIG_PATH": (
+        "lib/pkgconfig",
+        "lib64/pkgconfig",
+        f"lib/{MULTIARCH}/pkgconfig",
+        "share/pkgconfig",
+    ),
+    "CMAKE_PREFIX_PATH": ("",),
+    "PYTHONPATH": (f"lib/{PYTHON}/site-packages",),
+}
+
+# Bash runs this after each command of a terminal. A directory newer than the last note means that something was
+# installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds).
+_NOTE = (
+    '[ -z "$(find "$BUILD/local" -type d -newer "$BUILD/.regrow/noted" -print -quit 2>/dev/null)" ]'
+    " || {python} -m regrow.kernel_magics.builds note"
+)
+
+
+def build_roots(environ: Mapping[str, str]) -> list[Path]:
+    """The build volumes of this server, the user's own first; empty when it was given none."""
+    return [Path(root) for root in environ.get("REGROW_BUILD_ROOTS", "").split(":") if root]
+
+
+def team(root: Path) -> str:
+    """The group that a root belongs to: `/build/groups/TEAM`, or `groups/TEAM/build` where there is no container."""
+    if root.name == "build" and root.parent.parent.name == "groups":
+        return root.parent.name
+    return root.name
+
+
+def server_environment(
+    environ: Mapping[str, str], roots: Sequence[Path], abi: str, python: str = sys.executable
+) -> dict[str, str]:
+    """`environ` with the build folders of `roots` in front of every search path.
+
+    What was in a search path stays, in its order; applied twice, it changes nothing.
+    """
+    result = dict(environ)
+    if not roots:
+        return result
+    prefixes = [f"{root}/{abi}/local" for root in roots]
+    result["BUILD"] = f"{roots[0]}/{abi}"
+    result["REGROW_BUILD_PREFIXES"] = ":".join(prefixes)
+    for variable, folders in SEARCH_PATHS.items():
+        ours = [f"{prefix}/{folder}".rstrip("/") for prefix in prefixes for folder in folders]
+        before = environ.get(variable, "")
+        theirs = [entry for entry in before.split(":") if entry not in ours] if before else []
+        result[variable] = ":".join(ours + theirs)
+    # /etc/profile sets PATH anew in a login shell; profile.d/regrow.sh takes it from here.
+    result["REGROW_PATH"] = result["PATH"]
+    note = _NOTE.format(python=shlex.quote(python))
+    command = environ.get("PROMPT_COMMAND", "")
+    if note not in command:
+        result["PROMPT_COMMAND"] = f"{command}; {note}" if command else note
+    return result
+
+
+def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object]) -> None:
+    """Make ROOT/ABI/local in each root and the links `$BUILD/groups/TEAM`.
+
+    A group's root that is read-only is left as it is. What else can't be made is told to `say`: the server starts
+    without it.
+    """
+    for number, root in enumerate(roots):
+        local = root / abi / "local"
+        try:
+            local.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            shared_read_only = number > 0 and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+            if not shared_read_only:
+                say(
+                    f"{local} could not be made: {error.strerror}. The server starts without it; what is already "
+                    "built is kept. Free space or ask your administrator, then restart the server."
+                )
+    if roots:
+        try:
+            _link_groups(roots[0] / abi / "groups", {team(root): root / abi for root in roots[1:]})
+        except OSError as error:
+            say(f"$BUILD/groups could not be brought up to date: {error.strerror}. Everything else works.")
+
+
+def _link_groups(folder: Path, wanted: Mapping[str, Path]) -> None:
+    there = {entry.name: entry for entry in folder.iterdir() if entry.is_symlink()} if folder.is_dir() else {}
+    for name, link in there.items():
+        if name not in wanted:
+            link.unlink()
+    for name, target in wanted.items():
+        link = folder / name
+        if name in there:
+            if os.readlink(link) == str(target):
+                continue
+            link.unlink()
+        folder.mkdir(exist_ok=True)
+        link.symlink_to(target)
