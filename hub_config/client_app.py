@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
-from traitlets import TraitError, Unicode
+from traitlets import Unicode
 from traitlets.config import Application
 from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
 
@@ -51,12 +51,9 @@ class HubClientApp(Application):
         "log-level": "Application.log_level",
     }
 
-    def initialize(self, argv: list[str] | None = None) -> None:
-        """Read the command line; a mistake in it ends the process with exit status 2."""
-        try:
-            super().initialize(argv)
-        except (TraitError, ArgumentError, UsageError) as error:
-            self.fail(str(error), 2)
+    def exit(self, exit_status: int | str | None = 0) -> None:
+        """End the process; traitlets says 1 for a mistake on the command line, which is 2 everywhere else."""
+        super().exit(2 if exit_status == 1 else exit_status)
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(

@@ -1,0 +1,30 @@
+"""What the tests of every part share: the engine, the image, and that nothing is skipped in CI."""
+
+import docker
+import pytest
+
+from regrow.images.build import build_image
+from regrow.spawner.engine import EngineError, connect
+
+pytest_plugins = ["plugins.no_skips_in_ci"]
+
+IMAGE = "regrow/notebook:cpu"
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """A client of the Docker engine."""
+    try:
+        connect().close()
+    except EngineError as error:
+        pytest.skip(str(error))
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def notebook_image(engine):
+    """The name of the CPU image, built from this checkout; only layers that changed are built again."""
+    build_image("cpu")
+    return IMAGE

@@ -1,0 +1,144 @@
+"""A real hub for tests: its own process, proxy, database, folder, and (with containers) network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+
+from regrow.hub_config.deployment import CONFIG_VARIABLE
+from regrow.hub_config.hub_api import HubAPI
+
+CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
+START_TIMEOUT_S = 60
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Hub:
+    """A deployment of Regrow in a subprocess. `start`, `kill` and `stop` may be called again and again."""
+
+    folder: Path
+    config: dict[str, Any]
+    config_file: Path = CONFIG_FILE
+    port: int = field(default_factory=free_port)
+    hub_port: int = field(default_factory=free_port)
+    api_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "hub.log"
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("Regrow", {}).get("name", "regrow"))
+
+    def api(self) -> HubAPI:
+        """A client with the rights of the deployment's own `regrow-cli` service."""
+        return HubAPI(self.url, (self.data_dir / "hub/cli_token").read_text().strip())
+
+    def start(self) -> Hub:
+        """Start the hub and wait until its REST API answers."""
+        config: dict[str, Any] = json.loads(json.dumps(self.config))
+        config.setdefault("Regrow", {})["data_dir"] = str(self.data_dir)
+        config.setdefault("JupyterHub", {}).update(bind_url=self.url, hub_port=self.hub_port)
+        config.setdefault("ConfigurableHTTPProxy", {})["api_url"] = f"http://127.0.0.1:{self.api_port}"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "-f", str(self.config_file)],
+                cwd=self.folder,
+                env={**os.environ, CONFIG_VARIABLE: json.dumps(config), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/hub/api/", trust_env=False).status_code == 200:
+                    return self
+            time.sleep(0.1)
+        raise AssertionError(f"the hub did not start:\n{self.log.read_text()[-5000:]}")
+
+    def stop(self) -> None:
+        """Stop the hub as Ctrl-C does; users' servers go on."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """Kill the hub, and only the hub, as the kernel's out-of-memory killer would."""
+        assert self.process
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+
+@contextlib.contextmanager
+def running_hub(folder: Path, config: dict[str, Any], **options: Any) -> Iterator[Hub]:
+    """A hub that is stopped at the end, with everything that it made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hub = Hub(folder, config, **options)
+    try:
+        yield hub.start()
+    finally:
+        hub.stop()
+        _remove_local_servers(hub)
+        if config.get("Regrow", {}).get("spawner") == "docker":
+            _remove_containers(hub)
+        if os.path.ismount(hub.data_dir):
+            subprocess.run(["umount", "--lazy", str(hub.data_dir)], check=True)
+        shutil.rmtree(hub.data_dir, ignore_errors=True)
+
+
+def _remove_local_servers(hub: Hub) -> None:
+    """End processes whose home is below the hub's folder."""
+    marker = f"HOME={hub.data_dir}".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            mine = marker in environ.read_bytes()
+        except OSError:
+            continue
+        if mine:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
+
+
+def _remove_containers(hub: Hub) -> None:
+    client = docker.from_env()
+    for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"}):
+        container.remove(force=True, v=True)
+    for network in client.networks.list(names=[hub.name]):
+        network.remove()
+    client.close()
