@@ -72,11 +72,13 @@ async def smoke(
         if keep:
             report(f"{user} and their server are kept, as asked for with --keep.")
             return
-        async with _step("stop the server", report):
+        async with _step("stop the server", report) as said:
             await hub.stop_server(user)
-        async with _step("remove the user", report):
+            said.append("stopped")
+        async with _step("remove the user", report) as said:
             await hub.delete_user(user)
             ours = False
+            said.append("removed")
         report(f"{'all':<18} {time.perf_counter() - started:8.2f}   this deployment works")
     finally:
         if ours and not keep:
@@ -110,7 +112,7 @@ async def _step(name: str, report: Report) -> AsyncIterator[list[str]]:
     except asyncio.CancelledError:
         report(f"{name:<18} {time.perf_counter() - started:8.2f}   interrupted")
         raise
-    report(f"{name:<18} {time.perf_counter() - started:8.2f}   {' '.join(said)}".rstrip())
+    report(f"{name:<18} {time.perf_counter() - started:8.2f}   {' '.join(said)}")
 
 
 async def _clean_up(hub: HubAPI, user: str, report: Report) -> None:

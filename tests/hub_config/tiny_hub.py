@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -15,13 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from regrow.hub_config.proxy import ensure_proxy
 
 CONFIG = '''
 import asyncio, json, os
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
 class TestSpawner(SimpleLocalProcessSpawner):
-    """Starts a server as a local process; the profile "broken" fails, and "slow" takes a minute."""
+    """Local processes; the profile "broken" fails, "slow" takes a minute, in "raising" no cell can print."""
+
+    def get_env(self):
+        env = super().get_env()
+        if self.user_options.get("profile") == "raising":
+            env["IPYTHONDIR"] = os.path.join(os.getcwd(), "raising")
+        return env
 
     async def start(self):
         profile = self.user_options.get("profile")
@@ -68,19 +76,12 @@ CLI_SCOPES = "admin:users servers tokens"
 
 @dataclass
 class TinyHub:
-    """A running hub: its URL, the folder it lives in, the token of `regrow-cli`, and of one with few scopes."""
+    """A running hub: its URL, its folder, the token of `regrow-cli`, and one that may only list users."""
 
     url: str
     folder: Path
     token: str
     weak_token: str
-
-
-def proxy_command() -> list[str]:
-    """The command of configurable-http-proxy, installed into this environment if it is missing."""
-    from regrow.hub_config.proxy import ensure_proxy
-
-    return ensure_proxy(Path(sys.prefix))
 
 
 def free_ports(count: int) -> int:
@@ -105,12 +106,15 @@ def tiny_hub(folder: Path) -> Iterator[TinyHub]:
     """Start a hub in `folder`, and stop it with all its servers at the end."""
     (folder / "homes").mkdir(parents=True)
     (folder / "jupyterhub_config.py").write_text(CONFIG)
+    startup = folder / "raising/profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("def print(*args): raise OSError('no paper')\n")
     port = free_ports(3)
     hub = TinyHub(f"http://127.0.0.1:{port}", folder, secrets.token_hex(32), secrets.token_hex(32))
     environment = os.environ | {
         "TINY_HUB_PORT": str(port),
-        "TINY_HUB_PROXY": _json(proxy_command()),
-        "TINY_HUB_SERVICES": _json({"regrow-cli": CLI_SCOPES, "regrow-weak": "list:users"}),
+        "TINY_HUB_PROXY": json.dumps(ensure_proxy(Path(sys.prefix))),
+        "TINY_HUB_SERVICES": json.dumps({"regrow-cli": CLI_SCOPES, "regrow-weak": "list:users"}),
         "TOKEN_0": hub.token,
         "TOKEN_1": hub.weak_token,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -131,12 +135,6 @@ def tiny_hub(folder: Path) -> Iterator[TinyHub]:
             process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
