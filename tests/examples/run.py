@@ -38,7 +38,7 @@ class Example:
 
 
 def command(example: Example, jupyter: str = "jupyter") -> list[str]:
-    """What runs a notebook in the current folder and writes its outputs into it; status 1 if a cell failed."""
+    """What runs a notebook in the current folder and keeps its outputs in it; status 1 if a cell failed."""
     return [jupyter, "execute", "--inplace", example.name]
 
 
