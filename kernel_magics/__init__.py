@@ -40,7 +40,7 @@ class CellWatch:
         self._started = time.time()
         self._children = _children_seen()
         try:
-            self._directory = os.getcwd()
+            self._directory = os.getcwd()  # noqa: PTH109 (nothing to import)
         except FileNotFoundError:  # the notebook's folder was removed
             self._directory = ""
 

@@ -18,17 +18,17 @@ MAX_MESSAGE_LINES = 200
 CELL = "cell"
 SOURCES = frozenset({".c", ".cc", ".cpp", ".cxx", ".C", ".c++"})
 # Options whose value is the next word.
-_WITH_VALUE = frozenset(
-    "-I -L -D -U -l -include -imacros -isystem -iquote -idirafter -isysroot -Xlinker -Xpreprocessor -Xassembler "
-    "-Xclang -T -u -z -target -arch --param -B -framework".split()
+_WITH_VALUE = re.compile(
+    "-(?:[ILDUlTuzB]|include|imacros|isystem|iquote|idirafter|isysroot|Xlinker|Xpreprocessor|Xassembler|Xclang"
+    "|target|-param)"
 )
 _FOR_LINKER = ("-l", "-L", "-Wl,", "-T", "-u", "-z")
 # Options that would make something else than a program of the cell, or put it where we do not look.
 _REFUSED = re.compile(r"-(?:c|S|E|o.*|M\w*|shared|x.*|###|fsyntax-only|save-temps.*)")
-# Programs buffer what they print when it does not go to a terminal; a notebook wants each line when it is printed.
-_LIVE = (
-    "#include <cstdio>\nnamespace { const int regrow_live = std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16); }\n"
-)
+# Programs buffer what they print when it does not go to a terminal; a notebook wants each line at once.
+_LIVE = """#include <cstdio>
+namespace { const int regrow_live = std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16); }
+"""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[mK]")
 
 
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Built:
-    """A compiled cell. `folder` is a temporary one that the caller removes, None if the cache holds the file."""
+    """A compiled cell. `folder`: a temporary one for the caller to remove, None if the cache has the file."""
 
     artifact: Path
     messages: str
@@ -74,7 +74,7 @@ class _Words:
 
 
 def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
-    """Compile the cell, or find it compiled. Raises MagicError's own kinds; an OSError means a broken machine."""
+    """Compile the cell, or find it compiled. Raises MagicError; an OSError means a broken machine."""
     if not re.fullmatch(r"[A-Za-z0-9+:]+", request.std):
         raise OptionError(f"{request.std!r} is not a C++ standard. Try --std c++17, c++20 or c++23.")
     compiler = toolchain.find_compiler(env)
@@ -88,7 +88,8 @@ def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
     linking = [*words.linking, *ours.linking, *toolchain.link_flags(prefixes)]
     # What the compiler reads from the environment changes what it makes.
     surroundings = [
-        f"{name}={env.get(name, '')}" for name in ("CPATH", "CPLUS_INCLUDE_PATH", "C_INCLUDE_PATH", "LIBRARY_PATH")
+        f"{name}={env.get(name, '')}"
+        for name in ("CPATH", "CPLUS_INCLUDE_PATH", "C_INCLUDE_PATH", "LIBRARY_PATH")
     ]
     key = cpp_cache.key_of(
         [
@@ -123,7 +124,10 @@ def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
             return Built(kept.artifact, messages, folder=None)
         except OSError as error:
             keep = True
-            note = f"The cache of compiled cells, {cache}, cannot be written ({error.strerror}): this cell is compiled each time.\n"
+            note = (
+                f"The cache of compiled cells, {cache}, cannot be written ({error.strerror}): "
+                "this cell is compiled each time.\n"
+            )
             return Built(work.artifact, messages, folder, note)
     finally:
         if not keep:
@@ -163,7 +167,7 @@ class _Work:
         if request.module:
             common += ["-fPIC", "-fvisibility=hidden", *_registry_of_its_own()]
             if not self.compiler.is_clang:
-                # Unique symbols are shared by every module of the process: an edited cell would keep its old ones.
+                # All modules of a process share unique symbols: an edited cell would keep its old ones.
                 common.append("-fno-gnu-unique")
         else:
             live = self.folder / "live.cpp"
@@ -182,7 +186,15 @@ class _Work:
         depfile = self.folder / "link.d"
         shared = ["-shared"] if request.module else []
         files = [*objects, *map(str, words.objects)]
-        command = [*compiling, *shared, *files, *linking, f"-Wl,--dependency-file={depfile}", "-o", str(self.artifact)]
+        command = [
+            *compiling,
+            *shared,
+            *files,
+            *linking,
+            f"-Wl,--dependency-file={depfile}",
+            "-o",
+            str(self.artifact),
+        ]
         messages += self._call(command)
         inputs += cpp_cache.read_depfile(depfile)
         absolute = {self.cwd / path for path in inputs}
@@ -207,28 +219,28 @@ class _Work:
 def _registry_of_its_own() -> list[str]:
     """Give a module its own registry of pybind11 types.
 
-    pybind11 keeps one registry per process and version, and refuses to register a C++ type twice, which is what an
-    edited cell does. The number is only a name for the registry; types still pass between modules (pybind11's
-    conduit, which asks for the same compiler and library and not for the same registry).
+    pybind11 keeps one registry per process and version, and refuses to register a C++ type twice, which is
+    what an edited cell does. The number is only a name for the registry. Another module takes this one's
+    objects if it registers their type too (pybind11's conduit).
     """
     return [f"-DPYBIND11_INTERNALS_VERSION={10**15 + secrets.randbelow(10**15)}"]
 
 
 def _sort_words(words: Sequence[str], cwd: Path) -> _Words:
-    """Tell flags for the compiler, flags for the linker, sources and other files apart. Raises OptionError."""
+    """Tell the compiler's flags, the linker's, sources and other files apart. Raises OptionError."""
     sorted_words = _Words([], [], [], [])
     position = 0
     while position < len(words):
         word = words[position]
-        taken = 2 if word in _WITH_VALUE else 1
+        taken = 2 if _WITH_VALUE.fullmatch(word) else 1
         if position + taken > len(words):
             raise OptionError(f"{word} needs a value after it.")
         group = list(words[position : position + taken])
         position += taken
         if _REFUSED.fullmatch(word):
             raise OptionError(
-                f"{word} cannot be used in a cell: the cell is always compiled to a program that runs, or with "
-                "--ext to a module."
+                f"{word} cannot be used in a cell: the cell is always compiled to a program that runs, "
+                "or with --ext to a module."
             )
         if word.startswith(_FOR_LINKER) or word == "-Xlinker":
             sorted_words.linking.extend(group)
@@ -254,7 +266,9 @@ def _summary(messages: str, status: int) -> str:
     if place:
         return f"The cell does not compile. First error, in line {place[1]}: {place[2]}"
     if "undefined reference to" in plain or "cannot find -l" in plain or "ld returned" in plain:
-        return "The cell compiles but does not link. Is a library missing from the line (-lNAME or --pkg NAME)?"
+        return (
+            "The cell compiles but does not link. Is a library missing from the line (-lNAME or --pkg NAME)?"
+        )
     if status < 0:
         return f"The compiler was killed by signal {-status}. Was there enough memory?"
     return "The cell does not compile; the messages above say where."
@@ -265,4 +279,3 @@ def _shorten(messages: str, limit: int = MAX_MESSAGE_LINES) -> str:
     if len(lines) <= limit:
         return messages
     return "".join(lines[:limit]) + f"\x1b[0m[{len(lines) - limit} more lines]\n"
-

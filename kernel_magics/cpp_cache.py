@@ -1,8 +1,9 @@
 """What cells were compiled to, kept below `~/.cache/regrow/cpp` and found again by what they were made of.
 
-An entry is two files. `KEY.json` names every file that the compiler and the linker read, with its state; KEY is the
-BLAKE2 of the cell's text, flags and compiler. `NAME.bin` is the program or module itself and never changes once it
-is there, so a kernel may run it while another writes a newer one. Both are written to a temporary name and renamed.
+An entry is two files. `KEY.json` names every file that the compiler and the linker read, with its state;
+KEY is the BLAKE2 of the cell's text, flags and compiler. `NAME.bin` is the program or module itself and never
+changes once it is there, so a kernel may run it while another writes a newer one. Both are written to a
+temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 def key_of(parts: Sequence[str]) -> str:
     """The name of a combination of texts; no two lists of texts share one."""
-    return hashlib.blake2b(json.dumps(list(parts)).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+    return hashlib.blake2b(
+        json.dumps(list(parts)).encode("utf-8", "surrogatepass"), digest_size=20
+    ).hexdigest()
 
 
 def find(folder: Path, key: str) -> Cached | None:
@@ -49,7 +52,9 @@ def find(folder: Path, key: str) -> Cached | None:
     try:
         entry = json.loads(record.read_bytes())
         artifact = folder / entry["artifact"]
-        if artifact.parent != folder or not all(_same(path, *state) for path, state in entry["inputs"].items()):
+        if artifact.parent != folder or not all(
+            _same(path, *state) for path, state in entry["inputs"].items()
+        ):
             return None
         os.utime(artifact)
         return Cached(artifact, str(entry["messages"]))
@@ -64,7 +69,7 @@ def find(folder: Path, key: str) -> Cached | None:
 
 
 def keep(folder: Path, key: str, built: Path, inputs: Iterable[Path], messages: str) -> Cached:
-    """Put a program into the cache. Raises OSError (cache not writable, disk full); the cache is as before then."""
+    """Put a program into the cache. Raises OSError (not writable, disk full); the cache is as before then."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     states = {str(path): state for path in inputs if (state := _state(path)) is not None}
     content = built.read_bytes()
@@ -82,7 +87,7 @@ def _write(folder: Path, name: str, content: bytes, mode: int) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             os.fchmod(file.fileno(), mode)
-        os.replace(temporary, folder / name)
+        Path(temporary).replace(folder / name)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -99,7 +104,7 @@ def _state(path: Path) -> tuple[int, int, str] | None:
 
 def _same(path: str, mtime_ns: int, size: int, digest: str) -> bool:
     try:
-        stat = os.stat(path)
+        stat = Path(path).stat()
         if (stat.st_mtime_ns, stat.st_size) == (mtime_ns, size):
             return True
         return stat.st_size == size and _digest(Path(path)) == digest

@@ -52,9 +52,7 @@ class CppMagics(Magics):
         run_cell(parsed, cell, first_line, namespace=self.shell.user_ns, colors=_wants_colors(self.shell))
 
 
-def run_cell(
-    parsed: Parsed, cell: str, first_line: int, *, namespace: dict[str, Any], colors: bool
-) -> None:
+def run_cell(parsed: Parsed, cell: str, first_line: int, *, namespace: dict[str, Any], colors: bool) -> None:
     """Compile a cell and run it, or put it as a module into `namespace`. Raises MagicError."""
     env = toolchain.current_environment()
     try:
@@ -90,7 +88,9 @@ def run_cell(
 
 def _run_program(artifact: Path, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
     try:
-        ended = process.run([artifact, *arguments], out=sys.stdout.write, err=sys.stderr.write, env=env, cwd=cwd)
+        ended = process.run(
+            [artifact, *arguments], out=sys.stdout.write, err=sys.stderr.write, env=env, cwd=cwd
+        )
     except OSError as error:
         raise ProgramFailed(f"The compiled program {artifact} cannot be started: {error.strerror}.") from None
     if ended.interrupted:

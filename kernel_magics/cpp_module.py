@@ -13,7 +13,7 @@ from types import ModuleType
 from . import wrapping
 from .errors import MagicError
 
-# Modules of this kernel by the file that they came from. One file is loaded once: its types are registered then.
+# Modules of this kernel by the file that they came from. One file is loaded once, which registers its types.
 _loaded: dict[Path, ModuleType] = {}
 _MODULE = re.compile(r"\bPYBIND11_MODULE\s*\(\s*([^\s,()]*)")
 
@@ -54,16 +54,19 @@ def check_cell(cell: str, name: str) -> None:
 def load(artifact: Path, name: str) -> ModuleType:
     """Import the compiled module under `name`. Raises ModuleError when its own code fails.
 
-    Python finds an extension module again by its file; the cache names files by what is in them, so a cell that
-    was edited is a new file and new code, and objects made by the old code keep it.
+    Python finds an extension module again by its file; the cache names files by what is in them, so a cell
+    that was edited is a new file and new code, and objects made by the old code keep it.
     """
     module = _loaded.get(artifact)
     if module is None:
-        loader = importlib.machinery.ExtensionFileLoader(name, str(artifact))
-        spec = importlib.util.spec_from_file_location(name, artifact, loader=loader)
+        # pybind11 keeps finished modules by their spec's full name; Python calls PyInit_ of its last part.
+        full_name = f"regrow_cell_{artifact.stem}.{name}"
+        loader = importlib.machinery.ExtensionFileLoader(full_name, str(artifact))
+        spec = importlib.util.spec_from_file_location(full_name, artifact, loader=loader)
         assert spec is not None
         try:
             module = importlib.util.module_from_spec(spec)
+            module.__name__ = name  # what the module's types say they belong to
             loader.exec_module(module)
         except Exception as error:
             raise ModuleError(f"The cell compiles, and importing {name} fails: {error}") from None

@@ -1,4 +1,4 @@
-"""The options of a magic's line: a table per magic, from which parsing, `--help`, completion and docs all come."""
+"""The options of a magic's line: a table per magic, for parsing, `--help`, completion and the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a program under a cell: its output as it comes, nothing to read, and an interrupt that stops all of it."""
+"""Run a program under a cell: output as it comes, nothing to read, and an interrupt that stops all of it."""
 
 from __future__ import annotations
 

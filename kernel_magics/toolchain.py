@@ -54,7 +54,11 @@ def _known_compiler(path: str, options: tuple[str, ...], mtime_ns: int, size: in
     """Ask a compiler for its version once, and again when the file has changed."""
     try:
         version = subprocess.run(
-            [path, *options, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True
+            [path, *options, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=True,
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolchainError(f"The C++ compiler {path} does not run: {error}.") from None

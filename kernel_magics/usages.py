@@ -12,7 +12,9 @@ CPP = Usage(
     options=(
         Option("--std", "NAME", "The C++ standard. Default: c++20."),
         Option("--ext", "NAME", "Import the cell, which has a PYBIND11_MODULE(NAME, m), as the module NAME."),
-        Option("--pkg", "NAME", "Use the flags that pkg-config knows for NAME. May be repeated.", repeat=True),
+        Option(
+            "--pkg", "NAME", "Use the flags that pkg-config knows for NAME. May be repeated.", repeat=True
+        ),
         Option("--args", "WORDS...", "The rest of the line is the program's arguments."),
     ),
     example='%%cpp -O3 --pkg zlib --args 10 "two words"\n#include <iostream>\n'
@@ -21,7 +23,7 @@ CPP = Usage(
 
 BUILD = Usage(
     magic="%build",
-    summary="List what is installed in $BUILD/local and in your groups' builds, and which project installed it.",
+    summary="List what is installed in $BUILD/local and in your groups' builds, and by which project.",
     options=(Option("--files", "NAME", "List the files of one package."),),
     example="%build",
 )

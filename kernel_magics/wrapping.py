@@ -1,9 +1,9 @@
 """From the text of a cell to a C++ file, with every line counted as in the cell.
 
 A cell that defines `main` is compiled as it is. In any other, what can only stand outside of a function
-(preprocessor lines, functions, templates, types, namespaces, and what begins with `static`, `inline`, `constexpr`
-or `extern`) stays there, and all the rest becomes the body of `main`, in order. This sorts text by its
-punctuation; it does not parse C++, and a cell that it sorts wrongly can always define `main` itself.
+(preprocessor lines, functions, templates, types, namespaces, and what begins with `static`, `inline`,
+`constexpr` or `extern`) stays there, and all the rest becomes the body of `main`, in order. This sorts
+text by its punctuation; it does not parse C++, and a cell that it sorts wrongly can define `main` itself.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _AFTER_PARAMETERS = re.compile(
 _ATTRIBUTE = re.compile(r"\s*\[\[.*?\]\]", re.DOTALL)
 
 # A statement or declaration that begins so stands outside of `main`.
-_OUTSIDE = frozenset(
-    "namespace using template static inline extern constexpr constinit consteval thread_local typedef "
-    "static_assert concept import export module asm __extension__".split()
+_OUTSIDE = re.compile(
+    "namespace|using|template|static|inline|extern|constexpr|constinit|consteval|thread_local|typedef|"
+    "static_assert|concept|import|export|module|asm"
 )
-_TYPES = frozenset("struct class union enum".split())
-_CONTROL = frozenset("if for while do switch try else catch return throw case default goto".split())
-_GOES_ON = frozenset("else catch".split())
+_TYPE = re.compile("struct|class|union|enum")
+_CONTROL = re.compile("if|for|while|do|switch|try|else|catch|return|throw|case|default|goto")
+_GOES_ON = re.compile("else|catch")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def has_main(cell: str) -> bool:
 
 
 def program(cell: str, name: str, first_line: int) -> Unit:
-    """The file that runs a cell. `name` is what messages call the cell, `first_line` the number of its first."""
+    """The file that runs a cell. `name` is what messages call the cell; its lines count from `first_line`."""
     if has_main(cell):
         return Unit(whole(cell, name, first_line), wrapped=False)
     outside: list[str] = []
@@ -71,7 +71,9 @@ def program(cell: str, name: str, first_line: int) -> Unit:
         else:
             (outside if kind == "outside" else inside).append(placed)
     opening = "int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {\n"
-    return Unit("".join([*outside, '#line 1 "main"\n', opening, *inside, '\n#line 1 "main"\n}\n']), wrapped=True)
+    return Unit(
+        "".join([*outside, '#line 1 "main"\n', opening, *inside, '\n#line 1 "main"\n}\n']), wrapped=True
+    )
 
 
 def whole(cell: str, name: str, first_line: int) -> str:
@@ -96,7 +98,7 @@ def _quoted(name: str) -> str:
 
 
 def _items(cell: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and kind (`outside`, `inside`, `conditional`) of each directive, declaration and statement."""
+    """Start, end and kind (`outside`, `inside`, `conditional`) of each directive, declaration, statement."""
     text = blank_out(cell)
     position = 0
     while position < len(text):
@@ -136,7 +138,7 @@ def _item_end(text: str, start: int) -> int:
                 rest = text[position + 1 :].lstrip()
                 word = _WORD.match(rest)
                 goes_on = rest[:1] in tuple(";,.)([=?:*/+-<>&|^%")
-                if word and (word[0] in _GOES_ON or (is_do and word[0] == "while")):
+                if word and (_GOES_ON.fullmatch(word[0]) or (is_do and word[0] == "while")):
                     goes_on = True
                 if not goes_on or _ends_at_brace(text[start : position + 1]):
                     return position + 1
@@ -181,7 +183,7 @@ def _is_type_definition(item: str) -> bool:
     opener = _head(item)[len(front[0]) : len(front[0]) + 1]
     while words and words[0] in ("typedef", "static", "inline", "constexpr", "const"):
         words = words[1:]
-    return bool(words) and words[0] in _TYPES and opener in ("{", ";")
+    return bool(words) and bool(_TYPE.fullmatch(words[0])) and opener in ("{", ";")
 
 
 def _is_function(item: str) -> bool:
@@ -191,7 +193,7 @@ def _is_function(item: str) -> bool:
     if not opener:
         return False
     words = _WORD.findall(front)
-    if not words or words[0] in _CONTROL:
+    if not words or _CONTROL.fullmatch(words[0]):
         return False
     if "operator" not in words and (not _DECLARATOR.fullmatch(front) or "<<" in front):
         return False
@@ -217,4 +219,4 @@ def _stands_outside(item: str) -> bool:
     first = _WORD.match(_ATTRIBUTE.sub("", item).lstrip())
     if first is None:
         return False
-    return first[0] in _OUTSIDE or _is_type_definition(item) or _is_function(item)
+    return bool(_OUTSIDE.fullmatch(first[0])) or _is_type_definition(item) or _is_function(item)
