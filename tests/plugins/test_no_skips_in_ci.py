@@ -66,3 +66,7 @@ def test_a_whole_file_that_skips_itself_fails_in_ci(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ci", ["", "false"])
 def test_skips_are_skips_elsewhere(tmp_path: Path, ci: str) -> None:
     assert "3 skipped, 1 xfailed" in outcome(tmp_path, TESTS, ci)
+
+
+def test_our_own_tests_are_run_with_it(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.pluginmanager.has_plugin("plugins.no_skips_in_ci")
