@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import cpp_cache, process, toolchain, wrapping
 from .errors import MagicError, OptionError
+from .prefixes import prefixes
 
 # Messages longer than this many lines are cut: a template's can fill the notebook.
 MAX_MESSAGE_LINES = 200
@@ -78,14 +79,14 @@ def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
     if not re.fullmatch(r"[A-Za-z0-9+:]+", request.std):
         raise OptionError(f"{request.std!r} is not a C++ standard. Try --std c++17, c++20 or c++23.")
     compiler = toolchain.find_compiler(env)
-    prefixes = toolchain.prefixes(env)
+    build_prefixes = prefixes(env)
     words = _sort_words(request.words, cwd)
-    packages = toolchain.package_flags(request.packages, prefixes, env)
+    packages = toolchain.package_flags(request.packages, build_prefixes, env)
     ours = _sort_words(packages, cwd)
     python = toolchain.python_flags() if request.module else []
     compiling = [f"-std={request.std}", "-O2", *python, *ours.compiling, *words.compiling]
-    compiling += toolchain.compile_flags(prefixes)
-    linking = [*words.linking, *ours.linking, *toolchain.link_flags(prefixes)]
+    compiling += toolchain.compile_flags(build_prefixes)
+    linking = [*words.linking, *ours.linking, *toolchain.link_flags(build_prefixes)]
     # What the compiler reads from the environment changes what it makes.
     surroundings = [
         f"{name}={env.get(name, '')}"

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from .errors import MagicError
 
 # Package names as pkg-config knows them; never something that it would read as an option.
 PACKAGE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+._-]*")
+
+
+# Where libraries lie below a prefix; Debian's own packaging tools use the folder of the architecture.
+_MULTIARCH = getattr(sys.implementation, "_multiarch", "") or f"{os.uname().machine}-linux-gnu"
+LIBRARY_FOLDERS = ("lib", "lib64", f"lib/{_MULTIARCH}")
 
 
 class ToolchainError(MagicError):
@@ -65,11 +71,6 @@ def _known_compiler(path: str, options: tuple[str, ...], mtime_ns: int, size: in
     return Compiler((path, *options), version)
 
 
-def prefixes(env: Mapping[str, str]) -> list[Path]:
-    """The build prefixes of this server, the user's own first."""
-    return [Path(p) for p in env.get("REGROW_BUILD_PREFIXES", "").split(":") if p.startswith("/")]
-
-
 def compile_flags(build_prefixes: Sequence[Path]) -> list[str]:
     """Flags that let `#include` find what is installed in the prefixes."""
     # -isystem: warnings in somebody else's headers are not the cell's.
@@ -78,7 +79,7 @@ def compile_flags(build_prefixes: Sequence[Path]) -> list[str]:
 
 def link_flags(build_prefixes: Sequence[Path]) -> list[str]:
     """Flags that let `-lNAME` find what is installed in the prefixes, now and when the program runs."""
-    folders = [prefix / name for prefix in build_prefixes for name in ("lib", "lib64")]
+    folders = [prefix / name for prefix in build_prefixes for name in LIBRARY_FOLDERS]
     found = [str(folder) for folder in folders if folder.is_dir()]
     # A comma would end -Wl's argument: -Xlinker takes any path.
     rpaths = [word for folder in found for word in ("-Xlinker", "-rpath", "-Xlinker", folder)]
@@ -94,7 +95,7 @@ def package_flags(names: Sequence[str], build_prefixes: Sequence[Path], env: Map
             raise ToolchainError(f"{name!r} cannot be the name of a pkg-config package.")
     if shutil.which("pkg-config", path=env.get("PATH")) is None:
         raise ToolchainError("pkg-config is missing. Install it with `sudo apt-get install pkg-config`.")
-    ours = [str(p / where / "pkgconfig") for p in build_prefixes for where in ("lib", "lib64", "share")]
+    ours = [str(p / where / "pkgconfig") for p in build_prefixes for where in (*LIBRARY_FOLDERS, "share")]
     path = ":".join(filter(None, [*ours, env.get("PKG_CONFIG_PATH", "")]))
     asked = subprocess.run(
         ["pkg-config", "--cflags", "--libs", *names],
