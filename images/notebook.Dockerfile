@@ -60,9 +60,7 @@ FROM system
 COPY --from=torch --chown=jovyan:jovyan /torch /opt/regrow
 COPY regrow-*.whl /tmp/
 RUN pip install --no-cache-dir --quiet --no-index --no-deps /tmp/regrow-*.whl && pip check
-ARG NB_UID=1000
-ARG REGROW_VERSION
-LABEL io.regrow.version=${REGROW_VERSION} io.regrow.uid=${NB_UID}
+# The labels io.regrow.version, .abi and .uid are added afterwards (build.py): the ABI key is worked out in the image.
 EXPOSE 8888
 ENTRYPOINT ["tini", "--"]
 CMD ["regrow-singleuser"]

@@ -1,7 +1,7 @@
 """The ABI key: which machines can share compiled code.
 
-Two servers share a build folder exactly when their keys are equal. It is worked out at every start of a server, so it
-reads small files and runs a program only where the compiler's name does not tell its version.
+Two servers share a build folder exactly when their keys are equal. It is worked out at every start of a
+server, so it reads small files and runs a program only where the compiler's name does not tell its version.
 """
 
 from __future__ import annotations

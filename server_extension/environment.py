@@ -1,4 +1,4 @@
-"""What a server's kernels and terminals find in their environment, and the folders behind it (docs/builds.md)."""
+"""What kernels and terminals find in their environment, and the folders behind it (docs/builds.md)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SEARCH_PATHS: dict[str, tuple[str, ...]] = {
     "PYTHONPATH": (f"lib/{PYTHON}/site-packages",),
 }
 
-# Bash runs this after each command of a terminal. A directory newer than the last note means that something was
-# installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds).
+# Bash runs this after each command of a terminal. A directory newer than the last note means that something
+# was installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds).
 _NOTE = (
     '[ -z "$(find "$BUILD/local" -type d -newer "$BUILD/.regrow/noted" -print -quit 2>/dev/null)" ]'
     " || {python} -m regrow.kernel_magics.builds note"
@@ -42,7 +42,7 @@ def build_roots(environ: Mapping[str, str]) -> list[Path]:
 
 
 def team(root: Path) -> str:
-    """The group that a root belongs to: `/build/groups/TEAM`, or `groups/TEAM/build` where there is no container."""
+    """The group that a root belongs to: `/build/groups/TEAM`, or `groups/TEAM/build` in local mode."""
     if root.name == "build" and root.parent.parent.name == "groups":
         return root.parent.name
     return root.name
@@ -78,8 +78,8 @@ def server_environment(
 def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object]) -> None:
     """Make ROOT/ABI/local in each root and the links `$BUILD/groups/TEAM`.
 
-    A group's root that is read-only is left as it is. What else can't be made is told to `say`: the server starts
-    without it.
+    A group's root that is read-only is left as it is. What else can't be made is told to `say`: the server
+    starts without it.
     """
     for number, root in enumerate(roots):
         local = root / abi / "local"
@@ -89,8 +89,8 @@ def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object
             shared_read_only = number > 0 and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
             if not shared_read_only:
                 say(
-                    f"{local} could not be made: {error.strerror}. The server starts without it; what is already "
-                    "built is kept. Free space or ask your administrator, then restart the server."
+                    f"{local} could not be made: {error.strerror}. The server starts without it; what is "
+                    "already built is kept. Free space or ask your administrator, then restart the server."
                 )
     if roots:
         try:
@@ -107,7 +107,7 @@ def _link_groups(folder: Path, wanted: Mapping[str, Path]) -> None:
     for name, target in wanted.items():
         link = folder / name
         if name in there:
-            if os.readlink(link) == str(target):
+            if link.readlink() == target:
                 continue
             link.unlink()
         folder.mkdir(exist_ok=True)

@@ -1,14 +1,15 @@
 """`regrow-singleuser`: sets up the environment of a notebook server, then becomes jupyterhub-singleuser.
 
-It becomes the server in its own process. The loader and the interpreter read LD_LIBRARY_PATH and PYTHONPATH when a
-process starts, so what is set here reaches every kernel and terminal, and nothing that was installed into `$BUILD` is
-ever loaded by the server itself.
+It becomes the server in its own process. The loader and the interpreter read LD_LIBRARY_PATH and PYTHONPATH
+when a process starts, so what is set here reaches every kernel and terminal, and nothing that was installed
+into `$BUILD` is ever loaded by the server itself.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from .abi import abi_key
 from .environment import build_roots, prepare_folders, server_environment
@@ -19,15 +20,15 @@ MODULE = "regrow.server_extension.launch"
 def main() -> None:
     """Start the server with the arguments of this command; returns when it stops."""
     if not sys.flags.isolated and os.environ.get("PYTHONPATH"):
-        # Started below an environment that was set up already, such as a terminal's: modules of `$BUILD` are on the
-        # path of this very process. -I starts it again without them.
+        # Started below an environment that was set up already, such as a terminal's: modules of `$BUILD` are
+        # on the path of this very process. -I starts it again without them.
         os.execv(sys.executable, [sys.executable, "-I", "-m", MODULE, *sys.argv[1:]])
     roots = build_roots(os.environ)
     abi = abi_key()
     prepare_folders(roots, abi, _say)
     os.environ.update(server_environment(os.environ, roots, abi))
     os.environ.setdefault("SHELL", "/bin/bash")
-    home = os.environ.setdefault("HOME", os.path.expanduser("~"))
+    home = os.environ.setdefault("HOME", str(Path.home()))
     root_dir = os.environ.setdefault("JUPYTERHUB_ROOT_DIR", home)
     sys.argv = ["jupyterhub-singleuser", *_projects_arguments(root_dir), *sys.argv[1:]]
 
@@ -45,7 +46,7 @@ def _projects_arguments(root_dir: str) -> list[str]:
         os.chdir(projects)
     except OSError as error:
         _say(
-            f"the projects folder {projects} can't be entered: {error.strerror}. The server starts without it."
+            f"the projects folder {projects} can't be entered: {error.strerror}. The server starts in {root_dir}."
         )
         return []
     if not projects.startswith(root_dir.rstrip("/") + "/"):

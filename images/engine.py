@@ -1,0 +1,20 @@
+"""The connection to the Docker engine."""
+
+from __future__ import annotations
+
+import docker
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env
+from regrow.images.errors import EngineMissing
+from requests.exceptions import RequestException
+
+
+def connect() -> docker.APIClient:
+    """A client of the engine that `DOCKER_HOST` names, or of this machine's. Raises `EngineMissing`."""
+    try:
+        return docker.APIClient(version="auto", **kwargs_from_env())
+    except (DockerException, RequestException) as error:
+        raise EngineMissing(
+            "No Docker engine answers, and images need one. Start it (systemctl start docker), or install it "
+            "(apt-get install docker.io)."
+        ) from error
