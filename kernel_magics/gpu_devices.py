@@ -40,9 +40,7 @@ def read_devices() -> list[Device]:
     try:
         import pynvml
     except ModuleNotFoundError:
-        raise GpuError(
-            "The NVIDIA library is missing. Install it with `%pip install nvidia-ml-py`."
-        ) from None
+        raise GpuError("nvidia-ml-py is missing. Install it: `%pip install nvidia-ml-py`.") from None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -50,9 +48,8 @@ def read_devices() -> list[Device]:
     try:
         found = [_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError as error:
-        raise GpuError(
-            f"The NVIDIA driver does not answer: {error}. Try again; then ask your administrator."
-        ) from None
+        message = f"The NVIDIA driver does not answer: {error}. Try again; then ask your administrator."
+        raise GpuError(message) from None
     finally:
         pynvml.nvmlShutdown()
     if not found:

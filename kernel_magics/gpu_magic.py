@@ -104,18 +104,22 @@ def free(shell: Any, read: Reader = gpu_devices.read_devices, collect: Callable[
         cupy.get_default_pinned_memory_pool().free_all_blocks()
     back = before - sum(device.used for device in read())
     lines = [f"{size_text(max(0, back))} came back; {size_text(max(0, unreachable))} of it was unreachable."]
-    lines += _hints(variables_of(shell, "cuda"))
+    lines += _hints(variables_of(shell, "cuda"), allocator())
     return "\n".join(lines)
 
 
-def _hints(found: Account) -> list[str]:
+def _hints(found: Account, held: Allocator | None) -> list[str]:
+    """What keeps memory although no variable seems to, and how to let go of it."""
     lines = []
+    nameless = held.in_use - found.total if held else 0
+    if nameless > 0:
+        lines.append(f"{size_text(nameless)} is held by no variable: graphs of gradients, workspaces.")
     if found.only_out:
         lines.append(
             f"{size_text(found.only_out)} is held only by results of earlier cells (Out, _): "
             "`%reset -f out` lets go of them, then `%gpu free`."
         )
-    if getattr(sys, "last_traceback", None) is not None:
+    if nameless > 0 and getattr(sys, "last_traceback", None) is not None:
         lines.append(
             "The last error keeps the variables of the functions that it passed through: "
             "`import sys; sys.last_traceback = sys.last_value = sys.last_exc = None` lets go of them."
@@ -139,9 +143,8 @@ def _holder_rows(found: Report) -> list[tuple[str, ...]]:
 def _variable_rows(found: Account) -> list[tuple[str, ...]]:
     rows = []
     for variable in found.variables:
-        shared = (
-            f"{size_text(variable.shared)} with {', '.join(variable.shared_with)}" if variable.shared else ""
-        )
+        names = ", ".join(variable.shared_with)
+        shared = f"{size_text(variable.shared)} with {names}" if names else ""
         rows.append((variable.name, variable.kind, size_text(variable.total), shared))
     return rows
 
@@ -154,12 +157,7 @@ def _summary(found: Report) -> list[str]:
     if found.allocator:
         held = found.allocator
         lines.append(f"torch keeps {size_text(held.cached)} cached for later; `%gpu free` gives it back.")
-        hidden = held.in_use - account.total
-        if hidden > 0:
-            lines.append(
-                f"{size_text(hidden)} is in use by no variable: gradients' graphs, workspaces, functions."
-            )
-    return lines + _hints(account)
+    return lines + _hints(account, found.allocator)
 
 
 def _device_line(device: Device) -> str:

@@ -13,14 +13,7 @@ from typing import Any
 # Objects looked at for one name, at most: a name can lead to half of the kernel.
 MAX_OBJECTS = 300_000
 # Never looked into: they lead to other namespaces and hold no memory of the variable's.
-_CLOSED = (
-    type,
-    types.ModuleType,
-    types.FunctionType,
-    types.CodeType,
-    types.FrameType,
-    types.BuiltinFunctionType,
-)
+_CLOSED = (type, types.ModuleType, types.FunctionType, types.CodeType, types.FrameType)
 
 # A storage by its library and address, and its size in bytes.
 Storages = dict[tuple[str, int], int]
@@ -40,7 +33,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Account:
-    """All variables, largest first, and bytes: `total` counts each storage once, `only_out` what only Out holds."""
+    """Variables, largest first, and bytes: `total` counts a storage once, `only_out` what only Out holds."""
 
     variables: list[Variable]
     total: int
