@@ -58,7 +58,7 @@ def main(argv: list[str], benches: Mapping[str, Bench] | None = None) -> int:
         try:
             lines = run_bench(name, benches[name], machine, console, arguments.rounds)
         except PeerUnavailable as error:
-            console.print(f"{name}: nothing was measured: {error}", markup=False)
+            console.print(f"{name}: nothing was measured: {error}", markup=False, soft_wrap=True)
             failed = True
             continue
         results = replace_bench(read_results(arguments.results), name, lines)
@@ -74,13 +74,17 @@ def run_bench(
     name: str, bench: Bench, machine: str, console: Console, rounds: int | None = None
 ) -> list[Result]:
     """Set a benchmark up, measure its cases, and clean up after it."""
-    console.print(f"{name}: setting up", markup=False)
+    console.print(f"{name}: setting up", markup=False, soft_wrap=True)
     lines = []
     with bench() as cases:
         for case in cases:
             if rounds:
                 case = Case(**{**vars(case), "rounds": rounds})
-            console.print(f"{name}: {case.name}, {case.rounds} times beside {case.peer_name}", markup=False)
+            console.print(
+                f"{name}: {case.name}, {case.rounds} times beside {case.peer_name}",
+                markup=False,
+                soft_wrap=True,
+            )
             line = to_result(name, case, measure(case), machine)
             console.print(
                 f"  ours {line['ours']}, peer {line['peer']} {line['unit']}, ratio {line['ratio']}",

@@ -10,7 +10,7 @@ SAMPLE_INTERVAL_S = 0.1
 
 
 class PeakMemory:
-    """Samples `memory` (bytes at this moment) in a thread during its `with` block; `peak_bytes` is the most."""
+    """Samples `memory` (bytes at this moment) in a thread during its `with` block; keeps `peak_bytes`."""
 
     def __init__(self, memory: Callable[[], int]) -> None:
         self.peak_bytes = 0

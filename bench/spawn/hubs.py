@@ -150,7 +150,8 @@ def _remove_all(client: docker.APIClient, name: str) -> None:
 
 
 def _unmount(folder: Path) -> None:
-    if folder.is_mount():
+    """Undo what makes mounts below the data directory reach containers; it may have been done twice."""
+    while folder.is_mount():
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
