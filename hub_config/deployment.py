@@ -157,7 +157,7 @@ def _configure_sign_in(c: Config, regrow: Regrow) -> None:
     c.JupyterHub.authenticator_class = "regrow.hub_config.auth.RegrowAuthenticator"
     c.Authenticator.setdefault("admin_users", set()).add(regrow.admin_name)
     # NativeAuthenticator has its own list of who was authorized.
-    _fill(c.Authenticator, allow_all=True, username_pattern=r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+    _fill(c.Authenticator, allow_all=True, username_pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$")
     _fill(
         c.RegrowAuthenticator,
         first_password_file=str(regrow.first_password_file),

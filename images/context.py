@@ -69,7 +69,7 @@ def make_wheel(folder: Path) -> Path:
 
 
 def source_checkout() -> Path | None:
-    """The checkout that this file is in, also when a strict editable install links to it; None for a release."""
+    """The checkout that this file is in, also when an editable install links to it; None for a release."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
 

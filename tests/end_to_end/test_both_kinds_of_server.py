@@ -5,6 +5,8 @@ from contextlib import suppress
 
 import pytest
 
+from support.hub import bash
+
 from regrow.hub_config.hub_api import HubAPIError
 
 
@@ -21,32 +23,27 @@ async def test_a_server_is_a_machine_with_a_compiler_and_the_build_environment(h
 
 
 async def test_what_is_built_in_one_project_is_found_by_programs_in_another(hub, new_user):
-    header = '#define ANSWER 42\\n'
     async with hub.api() as api, new_user(api) as user:
         await api.start_server(user)
-        await api.run_cell(
-            user,
-            "import os, subprocess\n"
-            "os.makedirs(os.path.expanduser('~/projects/one'), exist_ok=True)\n"
-            f"open(os.environ['BUILD'] + '/local/include/answer.h', 'w').write('{header}')",
-        )
+        said = await bash(api, user, "mkdir ~/projects/one && echo '#define ANSWER 42' > $BUILD/local/include/answer.h")
+        assert said == ""
         await api.stop_server(user)
         await api.start_server(user)
         cell = await api.run_cell(user, "%%cpp\n#include <answer.h>\n#include <cstdio>\nint main() { std::printf(\"%d\", ANSWER); }")
         assert cell.stdout.strip().endswith("42")
-        terminal = "!cd ~/projects/one && echo '#include <answer.h>' | g++ -E -x c++ - | tail -1 && echo fine"
-        assert "fine" in (await api.run_cell(user, terminal)).stdout
+        terminal = "cd ~/projects/one && echo '#include <answer.h>' | g++ -E -x c++ - | tail -1 && echo fine"
+        assert "fine" in await bash(api, user, terminal)
 
 
 async def test_home_and_projects_are_there_again_after_a_stop(hub, new_user):
     async with hub.api() as api, new_user(api) as user:
         await api.start_server(user)
-        await api.run_cell(user, "open('/'.join([__import__('os').path.expanduser('~'), 'note.txt']), 'w').write('kept')")
-        await api.run_cell(user, "!mkdir -p ~/projects/faces && echo data > ~/projects/faces/data.txt")
+        await bash(api, user, "echo kept > ~/note.txt")
+        await bash(api, user, "mkdir -p ~/projects/faces && echo data > ~/projects/faces/data.txt")
         await api.stop_server(user)
         await api.start_server(user)
-        cell = await api.run_cell(user, "!cat ~/note.txt ~/projects/faces/data.txt")
-        assert cell.stdout.split() == ["kept", "data"]
+        said = await bash(api, user, "cat ~/note.txt ~/projects/faces/data.txt")
+        assert said.split() == ["kept", "data"]
 
 
 async def test_a_hub_killed_with_minus_nine_finds_its_servers_again(hub, new_user):
@@ -98,11 +95,11 @@ async def test_the_files_of_a_deleted_user_are_not_found_by_the_next_of_that_nam
     async with hub.api() as api:
         async with new_user(api) as user:
             await api.start_server(user)
-            await api.run_cell(user, "!echo private > ~/secret.txt")
+            await bash(api, user, "echo private > ~/secret.txt")
         await api.create_user(user)
         await api.start_server(user)
-        cell = await api.run_cell(user, "!ls ~")
-        assert "secret.txt" not in cell.stdout
+        said = await bash(api, user, "ls ~")
+        assert "secret.txt" not in said
         await api.delete_user(user)
         kept = list((hub.data_dir / "deleted").glob("*/home/secret.txt"))
         assert len([path for path in kept if path.read_text() == "private\n"]) >= 1

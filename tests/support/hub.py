@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,14 @@ from regrow.hub_config.hub_api import HubAPI
 
 CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
 START_TIMEOUT_S = 60
+ADMIN_SCOPES = ["admin:groups", "groups", "tokens", "read:users"]
+
+
+async def bash(api: HubAPI, user: str, script: str, timeout_s: float = 60) -> str:
+    """What `script` prints, on either stream, in a `%%bash` cell of the user's server."""
+    cell = await api.run_cell(user, f"%%bash --no-raise-error\n{{\n{script}\n}} 2>&1", timeout_s)
+    assert not cell.error, cell.traceback
+    return cell.stdout
 
 
 def free_port() -> int:
@@ -45,6 +54,7 @@ class Hub:
     api_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    admin_token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
     def url(self) -> str:
@@ -66,11 +76,21 @@ class Hub:
         """A client with the rights of the deployment's own `regrow-cli` service."""
         return HubAPI(self.url, (self.data_dir / "hub/cli_token").read_text().strip())
 
+    async def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """A request with rights that the `regrow-cli` service doesn't have: groups, and everybody's tokens."""
+        async with HubAPI(self.url, self.admin_token) as api:
+            return await api.request(method, path, body)
+
     def start(self) -> Hub:
         """Start the hub and wait until its REST API answers."""
         config: dict[str, Any] = json.loads(json.dumps(self.config))
         config.setdefault("Regrow", {})["data_dir"] = str(self.data_dir)
-        config.setdefault("JupyterHub", {}).update(bind_url=self.url, hub_port=self.hub_port)
+        config.setdefault("JupyterHub", {}).update(
+            bind_url=self.url,
+            hub_port=self.hub_port,
+            services=[{"name": "test-admin", "api_token": self.admin_token}],
+            load_roles=[{"name": "test-admin", "services": ["test-admin"], "scopes": ADMIN_SCOPES}],
+        )
         config.setdefault("ConfigurableHTTPProxy", {})["api_url"] = f"http://127.0.0.1:{self.api_port}"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
