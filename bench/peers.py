@@ -27,10 +27,16 @@ def pip_environment(name: str, *requirements: str) -> Path:
     if done.exists() and done.read_text() == wanted:
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)])
-    constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join(sorted(_installed_here())))
-    _run([str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *requirements])
+    try:
+        _run([sys.executable, "-m", "venv", str(folder)])
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(sorted(_installed_here())))
+        _run(
+            [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *requirements]
+        )
+    except PeerUnavailable:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     done.write_text(wanted)
     return python
 

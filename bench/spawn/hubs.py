@@ -151,7 +151,8 @@ def _remove_all(client: docker.APIClient, name: str) -> None:
 
 def _unmount(folder: Path) -> None:
     """Undo what makes mounts below the data directory reach containers; it may have been done twice."""
-    while folder.is_mount():
+    # Path.is_mount does not know a bind mount from the same filesystem.
+    while f" {folder} " in Path("/proc/self/mountinfo").read_text():
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
