@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from traitlets import Bool, Enum, Float, List, Unicode, default
 from traitlets.config import Config, Configurable
@@ -50,11 +51,11 @@ class Regrow(Configurable):
         help="""How servers run: `docker` (containers), `swarm` (services of a Docker Swarm, on many machines) or
         `local` (processes; one machine, one trusted team). Default: docker where an engine answers, else local.""",
     )
-    profiles = List(
+    profiles: List[Any] = List(
         config=True,
         help="""What users can choose on the spawn page, the default first: a list of dicts with `slug` (its name in
         the REST API), `name`, `description`, `image`, `cpus`, `memory_bytes`, `gpus` (0: no limit, no GPU) and
-        `groups` (only their members see it). Default: one for the CPU image, one with a GPU where the engine has any.""",
+        `groups` (only their members see it). Default: the CPU image; with a GPU too where there is any.""",
     )
     admin_name = Unicode("admin", config=True, help="The first administrator, whose password `regrow up` prints once.")
     idle_timeout_s = Float(
@@ -131,9 +132,12 @@ def configure(c: Config) -> Regrow:
 
 def _configure_hub(c: Config, regrow: Regrow) -> None:
     hub = regrow.hub_dir
+    _fill(c.JupyterHub, bind_url="http://127.0.0.1:8000")
+    # JupyterHub's own 8001 and 8081, moved along, so that two deployments need two ports and not six.
+    port = urlsplit(c.JupyterHub.bind_url).port or 8000
     _fill(
         c.JupyterHub,
-        bind_url="http://127.0.0.1:8000",
+        hub_port=port + 81,
         db_url=f"sqlite:///{hub / 'jupyterhub.sqlite'}",
         cookie_secret_file=str(hub / "cookie_secret"),
         # A restart of the hub is not a restart of anybody's work.
@@ -142,6 +146,7 @@ def _configure_hub(c: Config, regrow: Regrow) -> None:
     _fill(
         c.ConfigurableHTTPProxy,
         command=proxy_command(),
+        api_url=f"http://127.0.0.1:{port + 1}",
         auth_token=secret(hub / "proxy_token"),
         pid_file=str(hub / "proxy.pid"),
     )

@@ -71,10 +71,7 @@ def examine(regrow: Regrow) -> list[Finding]:
 
 
 def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("Python", "missing", f"{version}; Regrow needs 3.11 or later")
-    return Finding("Python", "ok", version)
+    return Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
 
 
 def _proxy() -> Finding:
@@ -187,9 +184,7 @@ def _propagation(client: docker.APIClient, info: dict[str, Any], regrow: Regrow)
 def _gpus(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) -> list[Finding]:
     if "nvidia" in (info.get("Runtimes") or {}):
         return [Finding("GPU", "ok", "the engine has the NVIDIA runtime")]
-    return [
-        Finding("GPU", "note", "the engine has no NVIDIA runtime. With a GPU: install nvidia-container-toolkit")
-    ]
+    return [Finding("GPU", "note", "the engine has no NVIDIA runtime. With a GPU: install nvidia-container-toolkit")]
 
 
 def _images(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) -> list[Finding]:

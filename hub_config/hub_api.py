@@ -25,6 +25,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import websockets
+
 from regrow.hub_config.kernel_protocol import (
     KERNEL_PROTOCOL,
     LARGEST_MESSAGE_BYTES,

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from traitlets import Bool, Float, Unicode
+
 from regrow.hub_config.client_app import HubClientApp, UsageError, run_until_signal
 from regrow.hub_config.hub_api import HubAPI, HubAPIError, Model
-from traitlets import Bool, Float, Unicode
 
 CLEAN_UP_TIMEOUT_S = 120
 

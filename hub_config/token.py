@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from traitlets import Integer, Unicode
+
 from regrow.hub_config.client_app import HubClientApp, UsageError
 from regrow.hub_config.hub_api import APIToken, HubAPI, HubAPIError
-from traitlets import Integer, Unicode
 
 
 class TokenApp(HubClientApp):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from traitlets import Unicode
-from traitlets.config import Application, Config, PyFileConfigLoader, catch_config_error
+from traitlets.config import Application, Config, catch_config_error
+from traitlets.config.loader import PyFileConfigLoader
 
 from regrow.hub_config.deployment import CONFIG_VARIABLE, Regrow
 from regrow.hub_config.proxy import ProxyError, ensure_proxy

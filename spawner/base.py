@@ -44,7 +44,7 @@ class RegrowSpawner(LoggingConfigurable):
         config=True,
         help="Folder of users' and groups' files on the hub's machine (on every machine of a Swarm, at one path).",
     )
-    profiles = List(
+    profiles: List[Any] = List(
         config=True,
         help="What users can choose on the spawn page; see Regrow.profiles.",
     )

@@ -124,9 +124,7 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
         except ENGINE_ERRORS as error:
             if isinstance(error, APIError):
                 raise
-            self.log.warning(
-                "The Docker engine doesn't answer; %s counts as running until it does.", self._log_name
-            )
+            self.log.warning("The Docker engine doesn't answer; %s counts as running until it does.", self._log_name)
             return None
 
     async def in_thread(self, function: Callable[..., Result], *args: Any) -> Result:

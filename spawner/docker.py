@@ -31,6 +31,9 @@ _LIST_LIMIT_BYTES = 4 * 1024**2
 class RegrowDockerSpawner(ContainerSpawner):
     """One container per server, made anew only when its image, profile or settings have changed."""
 
+    extra_create_kwargs: Any
+    extra_host_config: Any
+
     pids_limit = Int(4096, config=True, help="Most processes and threads in a container.")
     shm_size_bytes = Int(
         2 * 1024**3,

@@ -24,7 +24,7 @@ class EngineError(Exception):
     """The engine cannot be used; the message says what to do."""
 
 
-def connect(timeout_s: float = 60) -> docker.APIClient:
+def connect(timeout_s: int = 60) -> docker.APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of the local one. Raises `EngineError`."""
     try:
         return docker.APIClient(version="auto", timeout=timeout_s, **kwargs_from_env())
@@ -101,7 +101,10 @@ def share_mounts(folder: Path) -> bool:
 
 
 def propagates(folder: Path) -> bool:
-    """Whether mounts made below `folder` later reach containers that bind it: its mount is shared (`shared:N`, proc_pid_mountinfo(5))."""
+    """Whether mounts made below `folder` later reach containers that bind it.
+
+    They do where the mount that it is on is shared: `shared:N` in its optional fields, proc_pid_mountinfo(5).
+    """
     best, shared = -1, False
     where = folder.resolve()
     for line in Path("/proc/self/mountinfo").read_text().splitlines():

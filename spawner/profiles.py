@@ -96,7 +96,8 @@ def render_form(profiles: Sequence[Profile], chosen: str | None, note: str = "")
     """The spawn page's form: one card per profile, the last choice selected."""
     if chosen not in {profile.slug for profile in profiles}:
         chosen = profiles[0].slug if profiles else None
-    return _template().render(profiles=profiles, chosen=chosen, note=note)
+    html: str = _template().render(profiles=profiles, chosen=chosen, note=note)
+    return html
 
 
 @cache
@@ -111,16 +112,12 @@ def _parse(entry: Mapping[str, Any]) -> Profile:
     except TypeError as error:
         raise ProfileError(f"Regrow.profiles: {fields.get('slug', fields)!r}: {error}.") from error
     if not isinstance(profile.slug, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", profile.slug):
-        raise ProfileError(
-            f"Regrow.profiles: the slug {profile.slug!r} must be lower-case letters, digits and dashes."
-        )
+        raise ProfileError(f"Regrow.profiles: the slug {profile.slug!r} must be lower-case letters, digits and dashes.")
     for field in ("name", "description", "image"):
         if not isinstance(getattr(profile, field), str):
             raise ProfileError(f"Regrow.profiles: {profile.slug}: {field} must be text.")
     for field, kind in (("cpus", (int, float)), ("memory_bytes", int), ("gpus", int)):
         value = getattr(profile, field)
-        if isinstance(value, bool) or not isinstance(value, kind) or value < 0:  # type: ignore[arg-type]
-            raise ProfileError(
-                f"Regrow.profiles: {profile.slug}: {field} is {value!r}, not a number of 0 or more."
-            )
+        if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+            raise ProfileError(f"Regrow.profiles: {profile.slug}: {field} is {value!r}, not a number of 0 or more.")
     return profile

@@ -19,6 +19,9 @@ _LAST_LINES = 15
 class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
     """One service per server."""
 
+    extra_container_spec: Any
+    extra_resources_spec: Any
+
     @property
     def mounts(self) -> list[Mount]:
         """The binds, with their propagation, which SwarmSpawner leaves out."""

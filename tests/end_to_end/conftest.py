@@ -4,6 +4,7 @@ import secrets
 from contextlib import asynccontextmanager
 
 import pytest
+
 from support.hub import running_hub
 
 GIB = 1024**3

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from support.hub import bash
-
 from regrow.hub_config.hub_api import HubAPIError
+
+from support.hub import bash
 
 
 async def test_a_server_is_a_machine_with_a_compiler_and_the_build_environment(hub, new_user):
@@ -18,7 +18,7 @@ async def test_a_server_is_a_machine_with_a_compiler_and_the_build_environment(h
         cell = await api.run_cell(user, "import os; print(os.environ['BUILD']); print(os.getcwd())")
         build, _ = cell.stdout.split()
         assert "x86_64-glibc" in build or "aarch64-glibc" in build
-        cell = await api.run_cell(user, "%%cpp\n#include <cstdio>\nint main() { std::puts(\"compiled\"); }")
+        cell = await api.run_cell(user, '%%cpp\n#include <cstdio>\nint main() { std::puts("compiled"); }')
         assert "compiled" in cell.stdout
 
 
@@ -29,7 +29,9 @@ async def test_what_is_built_in_one_project_is_found_by_programs_in_another(hub,
         assert said == ""
         await api.stop_server(user)
         await api.start_server(user)
-        cell = await api.run_cell(user, "%%cpp\n#include <answer.h>\n#include <cstdio>\nint main() { std::printf(\"%d\", ANSWER); }")
+        cell = await api.run_cell(
+            user, '%%cpp\n#include <answer.h>\n#include <cstdio>\nint main() { std::printf("%d", ANSWER); }'
+        )
         assert cell.stdout.strip().endswith("42")
         terminal = "cd ~/projects/one && echo '#include <answer.h>' | g++ -E -x c++ - | tail -1 && echo fine"
         assert "fine" in await bash(api, user, terminal)

@@ -134,31 +134,34 @@ def running_hub(folder: Path, config: dict[str, Any], **options: Any) -> Iterato
         yield hub.start()
     finally:
         hub.stop()
-        _remove_local_servers(hub)
-        if config.get("Regrow", {}).get("spawner") == "docker":
-            _remove_containers(hub)
-        if os.path.ismount(hub.data_dir):
-            subprocess.run(["umount", "--lazy", str(hub.data_dir)], check=True)
-        shutil.rmtree(hub.data_dir, ignore_errors=True)
+        if config["Regrow"]["spawner"] == "local":
+            remove_local_servers(hub.data_dir)
+        else:
+            remove_containers(hub.data_dir, hub.name)
 
 
-def _remove_local_servers(hub: Hub) -> None:
-    """End processes whose home is below the hub's folder."""
-    marker = f"HOME={hub.data_dir}".encode()
+def remove_local_servers(data_dir: Path) -> None:
+    """End the processes whose home is below `data_dir`, and remove it."""
+    marker = f"HOME={data_dir}/".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            mine = marker in environ.read_bytes()
-        except OSError:
-            continue
-        if mine:
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
+            if marker in environ.read_bytes():
                 os.kill(int(environ.parent.name), signal.SIGKILL)
+    _remove(data_dir)
 
 
-def _remove_containers(hub: Hub) -> None:
+def remove_containers(data_dir: Path, name: str) -> None:
+    """Remove what the deployment `name` made on the engine, and `data_dir`."""
     client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"}):
+    for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={data_dir}"}):
         container.remove(force=True, v=True)
-    for network in client.networks.list(names=[hub.name]):
+    for network in client.networks.list(names=[name]):
         network.remove()
     client.close()
+    _remove(data_dir)
+
+
+def _remove(data_dir: Path) -> None:
+    if os.path.ismount(data_dir):
+        subprocess.run(["umount", "--lazy", str(data_dir)], check=True)
+    shutil.rmtree(data_dir)
