@@ -162,6 +162,7 @@ def remove_containers(data_dir: Path, name: str) -> None:
 
 
 def _remove(data_dir: Path) -> None:
-    if os.path.ismount(data_dir):
+    # A folder bound to itself, which os.path.ismount doesn't notice.
+    if f" {data_dir} " in Path("/proc/self/mounts").read_text():
         subprocess.run(["umount", "--lazy", str(data_dir)], check=True)
     shutil.rmtree(data_dir)
