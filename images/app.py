@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from traitlets import Bool, Integer, Unicode
+from traitlets.config import Application, catch_config_error
+
 from regrow.images.build import VARIANTS, build_image, image_name
 from regrow.images.check import LABEL_VERSION, ImageInfo, describe
 from regrow.images.engine import connect
 from regrow.images.errors import ImageError
 from regrow.images.progress import BuildProgress
-from traitlets import Bool, Integer, Unicode
-from traitlets.config import Application, catch_config_error
 
 
 class ImagesBuildApp(Application):
@@ -71,9 +72,7 @@ class ImagesBuildApp(Application):
         except ImageError as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             self.exit(1)
-        print(
-            f"Built {info.name}: version {info.version}, ABI {info.abi}, uid {info.uid}, {_size(info.size)}."
-        )
+        print(f"Built {info.name}: version {info.version}, ABI {info.abi}, uid {info.uid}, {_size(info.size)}.")
 
 
 class ImagesListApp(Application):

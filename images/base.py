@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import docker
 from docker.errors import APIError, ImageNotFound
+
 from regrow.images.debootstrap import can_make_base, make_base
 from regrow.images.errors import BuildFailed
 
 HOME_MADE = "regrow/base:latest"
 
 
-def find_base(
-    client: docker.APIClient, wanted: str | None, default: str, say: Callable[[str], object]
-) -> str:
+def find_base(client: docker.APIClient, wanted: str | None, default: str, say: Callable[[str], object]) -> str:
     """The name of the base image to build from: `wanted`, or `default` when None.
 
     Without a registry, and when nothing else was asked for, a Debian or Ubuntu machine makes its own. Raises

@@ -14,6 +14,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound
+
 from regrow.images.base import find_base
 from regrow.images.check import LABEL_ABI, LABEL_UID, LABEL_VERSION, ImageInfo, inspect_image
 from regrow.images.context import DOCKERFILE, fill_context
@@ -118,8 +119,8 @@ def abi_of(client: docker.APIClient, image: str) -> str:
 
 def _build(client: docker.APIClient, say: Progress, **arguments: Any) -> str:
     """Run one build and return the id of the image that it made."""
-    # No timeout: a step may be silent for as long as a download takes. The host's network: not every machine's
-    # registries are reachable from a bridge.
+    # No timeout: a step may be silent for as long as a download takes. The host's network: some machines
+    # reach their registries only from there.
     lines = client.build(rm=True, forcerm=True, decode=True, timeout=None, network_mode="host", **arguments)
     try:
         return follow(lines, say)

@@ -7,6 +7,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound
+
 from regrow.images.errors import ImageError, ImageMissing, ImageUnfit
 
 __all__ = [
@@ -92,9 +93,7 @@ def what_is_missing(client: docker.APIClient, image: str) -> list[str]:
     It runs a container without a network, and removes it. Raises `ImageError` when the engine refuses to.
     """
     labels = client.inspect_image(image)["Config"].get("Labels") or {}
-    missing = [
-        f"the label {label}" for label in (LABEL_VERSION, LABEL_ABI, LABEL_UID) if not labels.get(label)
-    ]
+    missing = [f"the label {label}" for label in (LABEL_VERSION, LABEL_ABI, LABEL_UID) if not labels.get(label)]
     container = client.create_container(
         image,
         entrypoint=["sh", "-c", _CHECK],

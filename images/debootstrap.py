@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+
 from regrow.images.errors import BuildFailed
 
 Say = Callable[[str], object]
@@ -52,13 +53,9 @@ def make_base(client: docker.APIClient, image: str, say: Say) -> None:
     release = _os_release(Path("/etc/os-release"))
     distribution, codename = release["ID"], release["VERSION_CODENAME"]
     sources = package_sources(distribution, codename)
-    main = next(
-        (source for source in sources if source.suite == codename and source.component == "main"), None
-    )
+    main = next((source for source in sources if source.suite == codename and source.component == "main"), None)
     if main is None:
-        raise BuildFailed(
-            f"This machine's apt has no source for {distribution} {codename}, so no base can be made."
-        )
+        raise BuildFailed(f"This machine's apt has no source for {distribution} {codename}, so no base can be made.")
     if not shutil.which("debootstrap"):
         say("debootstrap is installed.")
         _run(["apt-get", "update"], say)
@@ -89,9 +86,7 @@ def package_sources(distribution: str, codename: str) -> list[PackageSource]:
     """This machine's apt sources for its own distribution: the release, its updates, its security fixes."""
     wanted = set(_COMPONENTS[distribution].split(","))
     line_format = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
-    listed = _run(
-        ["apt-get", "indextargets", "--format", line_format, "Created-By: Packages"], lambda line: None
-    )
+    listed = _run(["apt-get", "indextargets", "--format", line_format, "Created-By: Packages"], lambda line: None)
     sources = []
     for line in listed:
         origin, uri, suite, component = line.split("|")

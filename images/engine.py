@@ -5,8 +5,9 @@ from __future__ import annotations
 import docker
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
-from regrow.images.errors import EngineMissing
 from requests.exceptions import RequestException
+
+from regrow.images.errors import EngineMissing
 
 
 def connect() -> docker.APIClient:

@@ -28,12 +28,16 @@ SEARCH_PATHS: dict[str, tuple[str, ...]] = {
     "PYTHONPATH": (f"lib/{PYTHON}/site-packages",),
 }
 
-# Bash runs this after each command of a terminal. A directory newer than the last note means that something
-# was installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds).
-_NOTE = (
-    '[ -z "$(find "$BUILD/local" -type d -newer "$BUILD/.regrow/noted" -print -quit 2>/dev/null)" ]'
-    " || {python} -m regrow.kernel_magics.builds note"
-)
+# Bash runs this after each command of a terminal. A folder newer than the last note means that something was
+# installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds). A
+# subshell, so that nothing is left in the user's; `exec`, so that their shell is the parent of what notes.
+_NOTE = """( IFS=:; for prefix in $REGROW_BUILD_PREFIXES; do
+  [ -w "$prefix" ] && [ -w "${{prefix%/local}}" ] || continue
+  noted=${{prefix%/local}}/.regrow/noted
+  if [ ! -e "$noted" ] || [ -n "$(find "$prefix" -type d -newer "$noted" -print -quit 2>/dev/null)" ]; then
+    exec {python} -I -m regrow.kernel_magics.builds note
+  fi
+done )"""
 
 
 def build_roots(environ: Mapping[str, str]) -> list[Path]:
@@ -76,7 +80,7 @@ def server_environment(
 
 
 def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object]) -> None:
-    """Make ROOT/ABI/local in each root and the links `$BUILD/groups/TEAM`.
+    """Make ROOT/ABI/local/{bin,include,lib} in each root and the links `$BUILD/groups/TEAM`.
 
     A group's root that is read-only is left as it is. What else can't be made is told to `say`: the server
     starts without it.
@@ -84,7 +88,8 @@ def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object
     for number, root in enumerate(roots):
         local = root / abi / "local"
         try:
-            local.mkdir(parents=True, exist_ok=True)
+            for folder in ("bin", "include", "lib"):
+                (local / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             shared_read_only = number > 0 and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
             if not shared_read_only:

@@ -7,11 +7,13 @@ into `$BUILD` is ever loaded by the server itself.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 from .abi import abi_key
+from .deferred import defer
 from .environment import build_roots, prepare_folders, server_environment
 
 MODULE = "regrow.server_extension.launch"
@@ -32,8 +34,15 @@ def main() -> None:
     root_dir = os.environ.setdefault("JUPYTERHUB_ROOT_DIR", home)
     sys.argv = ["jupyterhub-singleuser", *_projects_arguments(root_dir), *sys.argv[1:]]
 
-    from jupyterhub.singleuser import main as become_server  # read the environment that was just set
+    # Its grammars are compiled at import, half of the server's time to start. jsonschema, which imports it, needs it
+    # for the formats `iri` and `iri-reference`, which no schema of the server's own has.
+    defer("rfc3987_syntax", ["is_valid_syntax"])
+    # What is imported lives as long as the server: looking for garbage in it only takes time.
+    gc.disable()
+    from jupyterhub.singleuser import main as become_server  # reads the environment that was just set
 
+    gc.freeze()
+    gc.enable()
     become_server()
 
 
@@ -45,9 +54,7 @@ def _projects_arguments(root_dir: str) -> list[str]:
     try:
         os.chdir(projects)
     except OSError as error:
-        _say(
-            f"the projects folder {projects} can't be entered: {error.strerror}. The server starts in {root_dir}."
-        )
+        _say(f"{projects}, the projects folder, can't be entered: {error.strerror}. The server starts without.")
         return []
     if not projects.startswith(root_dir.rstrip("/") + "/"):
         return []
