@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from traitlets import HasTraits
+from traitlets.config import Application
+
 import regrow
 from regrow.cli.app import SUBCOMMANDS
+from regrow.hub_config.reference import reference
 from regrow.kernel_magics import usages
-from traitlets import HasTraits
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -29,9 +32,7 @@ _NOT_MODULES = {"jupyterhub_config", "ipython_kernel_config", "__main__"}
 
 def links(page: Path) -> list[str]:
     """The targets of a page's links that are not addresses."""
-    return [
-        target for target in _LINK.findall(_CODE.sub("", page.read_text())) if not _EXTERNAL.match(target)
-    ]
+    return [target for target in _LINK.findall(_CODE.sub("", page.read_text())) if not _EXTERNAL.match(target)]
 
 
 def headings(page: Path) -> set[str]:
@@ -105,3 +106,21 @@ def test_every_setting_says_what_it_does() -> None:
         if not kind.help.strip()
     ]
     assert silent == []
+
+
+def test_every_setting_is_documented() -> None:
+    """In the reference as `Class.name`; an option of a command, as it is typed."""
+    docs = all_docs()
+    missing = []
+    for owner in classes_with_settings():
+        for trait in owner.class_own_traits(config=True):
+            typed = f"--{trait.replace('_', '-')}"
+            option = issubclass(owner, Application) and re.search(rf"{typed}(?![\w-])", docs)
+            if not option and f"{owner.__name__}.{trait}" not in docs:
+                missing.append(f"{owner.__module__}.{owner.__name__}.{trait}")
+    assert missing == []
+
+
+def test_the_configuration_page_says_what_the_code_says() -> None:
+    made = "python -m regrow.hub_config.reference docs/configuration.md"
+    assert (DOCS / "configuration.md").read_text() == reference(), f"make it anew: {made}"
