@@ -24,9 +24,7 @@ _PROGRAM = re.compile(rb"(?:^|/)s?bin/([^/]+)$")
 def printable(name: bytes | str) -> str:
     """A name from the disk in one line of valid text; what is neither is shown as `\\x..`."""
     text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def name_of(paths: Iterable[bytes]) -> str:

@@ -89,8 +89,7 @@ def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
     linking = [*words.linking, *ours.linking, *toolchain.link_flags(build_prefixes)]
     # What the compiler reads from the environment changes what it makes.
     surroundings = [
-        f"{name}={env.get(name, '')}"
-        for name in ("CPATH", "CPLUS_INCLUDE_PATH", "C_INCLUDE_PATH", "LIBRARY_PATH")
+        f"{name}={env.get(name, '')}" for name in ("CPATH", "CPLUS_INCLUDE_PATH", "C_INCLUDE_PATH", "LIBRARY_PATH")
     ]
     key = cpp_cache.key_of(
         [
@@ -180,7 +179,7 @@ class _Work:
         for number, file in enumerate(sources):
             made = self.folder / f"{number}.o"
             depfile = self.folder / f"{number}.d"
-            command = [*compiling, *common, "-MD", "-MF", str(depfile), "-c", str(file), "-o", str(made)]
+            command = [*common, *compiling, "-MD", "-MF", str(depfile), "-c", str(file), "-o", str(made)]
             messages += self._call(command)
             inputs += cpp_cache.read_depfile(depfile)
             objects.append(str(made))
@@ -255,9 +254,7 @@ def _sort_words(words: Sequence[str], cwd: Path) -> _Words:
 def _add_file(word: str, cwd: Path, sorted_words: _Words) -> None:
     file = cwd / word
     if not file.is_file():
-        raise OptionError(
-            f"{word!r} is neither a flag nor a file here. A program's own arguments stand after --args."
-        )
+        raise OptionError(f"{word!r} is neither a flag nor a file here. A program's own arguments stand after --args.")
     (sorted_words.sources if file.suffix in SOURCES else sorted_words.objects).append(file)
 
 
@@ -267,9 +264,7 @@ def _summary(messages: str, status: int) -> str:
     if place:
         return f"The cell does not compile. First error, in line {place[1]}: {place[2]}"
     if "undefined reference to" in plain or "cannot find -l" in plain or "ld returned" in plain:
-        return (
-            "The cell compiles but does not link. Is a library missing from the line (-lNAME or --pkg NAME)?"
-        )
+        return "The cell compiles but does not link. Is a library missing from the line (-lNAME or --pkg NAME)?"
     if status < 0:
         return f"The compiler was killed by signal {-status}. Was there enough memory?"
     return "The cell does not compile; the messages above say where."

@@ -8,6 +8,7 @@ temporary name and renamed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,31 +42,24 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 def key_of(parts: Sequence[str]) -> str:
     """The name of a combination of texts; no two lists of texts share one."""
-    return hashlib.blake2b(
-        json.dumps(list(parts)).encode("utf-8", "surrogatepass"), digest_size=20
-    ).hexdigest()
+    return hashlib.blake2b(json.dumps(list(parts)).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
 def find(folder: Path, key: str) -> Cached | None:
     """The compiled cell named `key`, if it is there and every file that it was made of is still the same."""
-    record = folder / f"{key}.json"
     try:
-        entry = json.loads(record.read_bytes())
+        entry = json.loads((folder / f"{key}.json").read_bytes())
         artifact = folder / entry["artifact"]
-        if artifact.parent != folder or not all(
-            _same(path, *state) for path, state in entry["inputs"].items()
-        ):
+        messages = str(entry["messages"])
+        if artifact.parent != folder or not all(_same(path, *state) for path, state in entry["inputs"].items()):
             return None
-        os.utime(artifact)
-        return Cached(artifact, str(entry["messages"]))
-    except FileNotFoundError:
-        return None
-    except PermissionError:
-        # A cache that can be read but not written is still good.
-        return Cached(artifact, str(entry["messages"])) if artifact.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Whatever is in that file, it is not an entry of ours: compile again.
+        # Not there, or not an entry of ours, whatever is in that file: compile again.
         return None
+    with contextlib.suppress(OSError):
+        # Used now, so not to be dropped soon. A cache that can only be read is still good.
+        os.utime(artifact)
+    return Cached(artifact, messages) if artifact.is_file() else None
 
 
 def keep(folder: Path, key: str, built: Path, inputs: Iterable[Path], messages: str) -> Cached:

@@ -49,7 +49,12 @@ class CppMagics(Magics):
             raise OptionError("%cpp is for whole cells: write %%cpp in the cell's first line.")
         watch = getattr(self.shell, "regrow_cell_watch", None)
         first_line = 2 + (watch.leading_blank_lines if watch else 0)
-        run_cell(parsed, cell, first_line, namespace=self.shell.user_ns, colors=_wants_colors(self.shell))
+        try:
+            run_cell(parsed, cell, first_line, namespace=self.shell.user_ns, colors=_wants_colors(self.shell))
+        except KeyboardInterrupt:
+            raise cpp_build.Interrupted("The cell was stopped before its program ran.") from None
+        except OSError as error:
+            raise cpp_build.CompileError(f"The cell could not be compiled here: {error}.") from None
 
 
 def run_cell(parsed: Parsed, cell: str, first_line: int, *, namespace: dict[str, Any], colors: bool) -> None:
@@ -88,9 +93,7 @@ def run_cell(parsed: Parsed, cell: str, first_line: int, *, namespace: dict[str,
 
 def _run_program(artifact: Path, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
     try:
-        ended = process.run(
-            [artifact, *arguments], out=sys.stdout.write, err=sys.stderr.write, env=env, cwd=cwd
-        )
+        ended = process.run([artifact, *arguments], out=sys.stdout.write, err=sys.stderr.write, env=env, cwd=cwd)
     except OSError as error:
         raise ProgramFailed(f"The compiled program {artifact} cannot be started: {error.strerror}.") from None
     if ended.interrupted:

@@ -65,9 +65,7 @@ def account(
         others = [other for other in variables if other is not variable]
         common = {key for other in others for key in variable.storages.keys() & other.storages.keys()}
         variable.shared = sum(variable.storages[key] for key in common)
-        variable.shared_with = tuple(
-            other.name for other in others if variable.storages.keys() & other.storages.keys()
-        )
+        variable.shared_with = tuple(other.name for other in others if variable.storages.keys() & other.storages.keys())
     named: Storages = {}
     for variable in variables:
         named |= variable.storages
@@ -101,21 +99,25 @@ def storages_of(value: object, device: str, fenced: Collection[int] = ()) -> Sto
 
 
 def _tensor_storages(tensor: Any, device: str) -> Storages:
-    if tensor.grad_fn is None and tensor.grad is not None:
-        found = _tensor_storages(tensor.grad, device)
-    else:
-        found = {}
-    if tensor.device.type != device:
-        return found
-    if tensor.is_sparse:
-        parts = [tensor._indices(), tensor._values()]
-    elif tensor.layout in _compressed_layouts():
-        parts = [tensor.values()]
-    else:
-        parts = [tensor]
-    for part in parts:
-        storage = part.untyped_storage()
-        found["torch", storage._cdata] = storage.nbytes()
+    torch = sys.modules["torch"]
+    # Subclasses of Tensor run code of their own at any attribute otherwise.
+    with torch._C.DisableTorchFunctionSubclass():
+        found = _tensor_storages(tensor.grad, device) if tensor.is_leaf and tensor.grad is not None else {}
+        if tensor.device.type != device:
+            return found
+        if tensor.is_sparse:
+            parts = [tensor._indices(), tensor._values()]
+        elif tensor.layout in _compressed_layouts():
+            parts = [tensor.values()]
+        else:
+            parts = [tensor]
+        for part in parts:
+            try:
+                storage = part.untyped_storage()
+                found["torch", storage._cdata] = storage.nbytes()
+            except (RuntimeError, NotImplementedError):
+                # A wrapper around other tensors has no storage; its own size is the best that is known.
+                found["tensor", id(part)] = part.numel() * part.element_size()
     return found
 
 

@@ -12,13 +12,10 @@ CPP = Usage(
     options=(
         Option("--std", "NAME", "The C++ standard. Default: c++20."),
         Option("--ext", "NAME", "Import the cell, which has a PYBIND11_MODULE(NAME, m), as the module NAME."),
-        Option(
-            "--pkg", "NAME", "Use the flags that pkg-config knows for NAME. May be repeated.", repeat=True
-        ),
+        Option("--pkg", "NAME", "Use the flags that pkg-config knows for NAME. May be repeated.", repeat=True),
         Option("--args", "WORDS...", "The rest of the line is the program's arguments."),
     ),
-    example='%%cpp -O3 --pkg zlib --args 10 "two words"\n#include <iostream>\n'
-    "std::cout << argc - 1 << '\\n';",
+    example="%%cpp -O3 --pkg zlib --args 10 \"two words\"\n#include <iostream>\nstd::cout << argc - 1 << '\\n';",
 )
 
 BUILD = Usage(

@@ -71,9 +71,7 @@ def program(cell: str, name: str, first_line: int) -> Unit:
         else:
             (outside if kind == "outside" else inside).append(placed)
     opening = "int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {\n"
-    return Unit(
-        "".join([*outside, '#line 1 "main"\n', opening, *inside, '\n#line 1 "main"\n}\n']), wrapped=True
-    )
+    return Unit("".join([*outside, '#line 1 "main"\n', opening, *inside, '\n#line 1 "main"\n}\n']), wrapped=True)
 
 
 def whole(cell: str, name: str, first_line: int) -> str:
