@@ -51,7 +51,8 @@ def main(argv: list[str], benches: Mapping[str, Bench] | None = None) -> int:
     if arguments.only and arguments.only not in benches:
         parser.error(f"there is no benchmark {arguments.only!r}; there are: {', '.join(sorted(benches))}")
 
-    console = Console()
+    # Where nobody watches there is no window to fit the table into.
+    console = Console(width=None if sys.stdout.isatty() else 180)
     machine = describe_machine()
     failed = False
     for name in [arguments.only] if arguments.only else sorted(benches):
@@ -70,9 +71,7 @@ def main(argv: list[str], benches: Mapping[str, Bench] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run_bench(
-    name: str, bench: Bench, machine: str, console: Console, rounds: int | None = None
-) -> list[Result]:
+def run_bench(name: str, bench: Bench, machine: str, console: Console, rounds: int | None = None) -> list[Result]:
     """Set a benchmark up, measure its cases, and clean up after it."""
     console.print(f"{name}: setting up", markup=False, soft_wrap=True)
     lines = []

@@ -31,9 +31,7 @@ def pip_environment(name: str, *requirements: str) -> Path:
         _run([sys.executable, "-m", "venv", str(folder)])
         constraints = folder / "constraints.txt"
         constraints.write_text("\n".join(sorted(_installed_here())))
-        _run(
-            [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *requirements]
-        )
+        _run([str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *requirements])
     except PeerUnavailable:
         shutil.rmtree(folder, ignore_errors=True)
         raise

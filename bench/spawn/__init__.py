@@ -20,13 +20,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from regrow.spawner.engine import engine_answers
-
 from bench.case import Case, PeerUnavailable, memory_of_tree_bytes
 from bench.peers import pip_environment
 from bench.spawn.hubs import plain_hub, regrow_hub
-from bench.spawn.kernels import start_to_first_reply
+from bench.spawn.kernels import Kernels
 from bench.spawn.users import ReturningUser, new_container, users_at_once
+from regrow.spawner.engine import engine_answers
 
 AT_ONCE = 10
 
@@ -47,6 +46,8 @@ def cases() -> Iterator[list[Case]]:
     with regrow_hub() as ours, plain_hub(plain_python) as plain, tempfile.TemporaryDirectory() as kernels:
         hub_memory = partial(memory_of_tree_bytes, ours.pid)
         our_user, plain_user = ReturningUser(ours), ReturningUser(plain)
+        our_kernels = Kernels(Path(sys.executable), Path(kernels) / "ours")
+        stock_kernels = Kernels(stock_python, Path(kernels) / "stock")
         yield [
             Case(
                 "request to ready, new container",
@@ -90,11 +91,12 @@ def cases() -> Iterator[list[Case]]:
             ),
             Case(
                 "kernel start to first reply",
-                ours=lambda: start_to_first_reply(Path(sys.executable), Path(kernels) / "ours"),
-                peer=lambda: start_to_first_reply(stock_python, Path(kernels) / "stock"),
+                ours=our_kernels.start_to_first_reply,
+                peer=stock_kernels.start_to_first_reply,
                 peer_name=stock_name,
                 unit="s",
                 goal=1 / 1.15,
                 rounds=11,
+                memory=our_kernels.memory_bytes,
             ),
         ]

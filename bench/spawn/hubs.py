@@ -18,10 +18,10 @@ from pathlib import Path
 
 import docker
 import httpx
-from regrow.hub_config.proxy import ensure_proxy
-from regrow.spawner.engine import ensure_network
 
 from bench.peers import WORK
+from regrow.hub_config.proxy import ensure_proxy
+from regrow.spawner.engine import ensure_network
 
 IMAGE = "regrow/notebook:cpu"
 UP_TIMEOUT_S = 120

@@ -6,9 +6,8 @@ import asyncio
 import secrets
 import time
 
-from regrow.hub_config.hub_api import HubAPI
-
 from bench.spawn.hubs import Hub
+from regrow.hub_config.hub_api import HubAPI
 
 
 def new_container(hub: Hub) -> float:

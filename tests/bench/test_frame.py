@@ -63,9 +63,7 @@ def check_schema(results: list[dict]) -> None:
     )
 
 
-def test_a_real_benchmark_is_measured_written_down_and_shown(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_real_benchmark_is_measured_written_down_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "results.json"
     assert main(["--only", "tiny", "--results", str(path)], {"tiny": tiny}) == 0
     (result,) = json.loads(path.read_text())
