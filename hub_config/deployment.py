@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import nativeauthenticator
 from traitlets import Bool, Enum, Float, List, Unicode, default
 from traitlets.config import Config, Configurable
 
@@ -161,6 +162,8 @@ def _configure_sign_in(c: Config, regrow: Regrow) -> None:
         return
     c.JupyterHub.authenticator_class = "regrow.hub_config.auth.RegrowAuthenticator"
     c.Authenticator.setdefault("admin_users", set()).add(regrow.admin_name)
+    # Its pages put "Authorize Users" and "Change Password" into the hub's menu.
+    c.JupyterHub.setdefault("template_paths", []).append(str(Path(nativeauthenticator.__file__).parent / "templates"))
     # NativeAuthenticator has its own list of who was authorized.
     _fill(c.Authenticator, allow_all=True, username_pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$")
     _fill(

@@ -41,7 +41,8 @@ def test_without_any_profile_the_user_is_told_whom_to_ask():
 
 @given(
     st.dictionaries(
-        st.text(), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text()), st.dictionaries(st.text(), st.text()))
+        st.text(),
+        st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text()), st.dictionaries(st.text(), st.text())),
     )
 )
 def test_whatever_is_sent_only_an_offered_profile_comes_out(options):

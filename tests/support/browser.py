@@ -46,11 +46,7 @@ async def new_notebook(page: Page) -> None:
     """Click the launcher's Python card and wait for the kernel."""
     await page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
     await expect(page.locator(".jp-NotebookPanel .jp-Cell").first).to_be_visible()
-    await expect(
-        page.locator(
-            '.jp-NotebookPanel [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]'
-        ).first
-    ).to_be_visible(timeout=CELL_TIMEOUT_MS)
+    await expect(page.get_by_text(re.compile(r"\| Idle"))).to_be_visible(timeout=CELL_TIMEOUT_MS)
 
 
 async def run_cell(page: Page, code: str) -> str:
