@@ -47,6 +47,7 @@ class CppMagics(Magics):
             return
         if cell is None:
             raise OptionError("%cpp is for whole cells: write %%cpp in the cell's first line.")
+        assert self.shell is not None
         watch = getattr(self.shell, "regrow_cell_watch", None)
         first_line = 2 + (watch.leading_blank_lines if watch else 0)
         try:

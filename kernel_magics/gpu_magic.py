@@ -131,16 +131,15 @@ def _memory(used: int | None) -> str:
     return "not told" if used is None else size_text(used)
 
 
-def _holder_rows(found: Report) -> list[tuple[str, ...]]:
-    rows = [
+def _holder_rows(found: Report) -> list[tuple[str, str, str]]:
+    return [
         (f"GPU {device.index}", found.holders[process.pid].label, _memory(process.used))
         for device in found.devices
         for process in device.processes
     ]
-    return rows
 
 
-def _variable_rows(found: Account) -> list[tuple[str, ...]]:
+def _variable_rows(found: Account) -> list[tuple[str, str, str, str]]:
     rows = []
     for variable in found.variables:
         names = ", ".join(variable.shared_with)

@@ -89,8 +89,8 @@ def _follow(
             selector.register(wakeup, selectors.EVENT_READ, None)
         pipes = 2
         while pipes or process.poll() is None:
-            # Without a pipe left to wait on, only the program's end is of interest.
-            events = selector.select(0.05)
+            # Without a pipe left to wait on, the program's end is a matter of a moment.
+            events = selector.select(0.05 if pipes else 0.002)
             for key, _ in events:
                 if key.data is None:
                     os.read(key.fd, 64)
