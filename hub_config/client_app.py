@@ -36,9 +36,7 @@ class _StrictLoader(KVArgParseConfigLoader):
 class HubClientApp(Application):
     """A command that talks to a hub through its REST API."""
 
-    url = Unicode("http://127.0.0.1:8000", help="The hub's URL, with its base URL if it has one.").tag(
-        config=True
-    )
+    url = Unicode("http://127.0.0.1:8000", help="The hub's URL, with its base URL if it has one.").tag(config=True)
     token_file = Unicode(
         help=f"""A file that holds an API token of the hub and nothing else. Default: the environment variable
         {TOKEN_VARIABLE}, and without it the file that `regrow up` writes for its own hub, `hub/cli_token` in
@@ -56,9 +54,7 @@ class HubClientApp(Application):
         super().exit(2 if exit_status == 1 else exit_status)
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
-        return _StrictLoader(
-            argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands
-        )
+        return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
 
     def read_token(self) -> str:
         """The API token to use. Raises UsageError when there is none."""

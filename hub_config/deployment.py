@@ -24,7 +24,7 @@ SPAWNERS = {"docker": "regrow-docker", "swarm": "regrow-swarm", "local": "regrow
 CONFIG_VARIABLE = "REGROW_CONFIG"
 
 #: What the service `regrow-cli` may do: `regrow smoke` and `regrow token` need this and no more.
-CLI_SCOPES = ["admin:users", "admin:servers", "access:servers", "tokens"]
+CLI_SCOPES = ["admin:users", "servers", "tokens"]
 
 LOCAL_NOTE = (
     "This hub has no container engine: servers are processes of one system user, so users are not protected "

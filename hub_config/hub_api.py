@@ -154,9 +154,7 @@ class HubAPI:
         body = {"user_options": options or {}}
         async with _time_limit(timeout_s, doing, lambda: events[-1]["message"] if events else ""):
             # The hub answers this when the server is ready or 10 s have passed; progress comes meanwhile.
-            post = asyncio.create_task(
-                self.request("POST", _server_path(user, server_name), body, doing=doing)
-            )
+            post = asyncio.create_task(self.request("POST", _server_path(user, server_name), body, doing=doing))
             try:
                 while not post.done():
                     if await self._is_starting(user, server_name):
@@ -172,9 +170,7 @@ class HubAPI:
                         raise HubAPIError(f"Could not {doing}: {event['message']}. {ADVICE[500]}")
                 if not (events and events[-1].get("ready")):
                     await post
-                    raise HubAPIError(
-                        f"Could not {doing}: the hub's progress ended before it was ready. {ADVICE[500]}"
-                    )
+                    raise HubAPIError(f"Could not {doing}: the hub's progress ended before it was ready. {ADVICE[500]}")
             finally:
                 if not post.done():
                     post.cancel()
@@ -227,18 +223,12 @@ class HubAPI:
         body: Model = {"note": note, "expires_in": expires_in_s}
         if scopes is not None:
             body["scopes"] = scopes
-        model = await self.request(
-            "POST", f"{_user_path(user)}/tokens", body, doing=f"mint a token for {user}"
-        )
-        return APIToken(
-            id=model["id"], scopes=model["scopes"], expires_at=model["expires_at"], token=model["token"]
-        )
+        model = await self.request("POST", f"{_user_path(user)}/tokens", body, doing=f"mint a token for {user}")
+        return APIToken(id=model["id"], scopes=model["scopes"], expires_at=model["expires_at"], token=model["token"])
 
     async def revoke_token(self, user: str, token: APIToken) -> None:
         """Make a minted token worthless."""
-        await self.request(
-            "DELETE", f"{_user_path(user)}/tokens/{token.id}", doing=f"revoke a token of {user}"
-        )
+        await self.request("DELETE", f"{_user_path(user)}/tokens/{token.id}", doing=f"revoke a token of {user}")
 
     # ---- a user's server ----
 
@@ -250,9 +240,7 @@ class HubAPI:
         It goes with a token of the user's for this server only, which is revoked when the client closes.
         """
         url, token = await self._server_access(user, server_name)
-        return await self._send(
-            method, url + path, token, body, f"{method} {path} of {_server(user, server_name)}"
-        )
+        return await self._send(method, url + path, token, body, f"{method} {path} of {_server(user, server_name)}")
 
     async def start_kernel(
         self, user: str, *, kernel_name: str = "python3", path: str = "", server_name: str = ""
@@ -281,9 +269,7 @@ class HubAPI:
             url, token = await self._server_access(user, server_name)
             if kernel_id is None:
                 kernels = await self.server_request(user, "GET", "api/kernels", server_name=server_name)
-                kernel_id = (
-                    kernels[0]["id"] if kernels else await self.start_kernel(user, server_name=server_name)
-                )
+                kernel_id = kernels[0]["id"] if kernels else await self.start_kernel(user, server_name=server_name)
             session = secrets.token_hex(16)
             try:
                 async with websockets.connect(
@@ -298,9 +284,7 @@ class HubAPI:
             except KernelError as error:
                 raise HubAPIError(f"Could not {doing}: {error}") from error
             except (OSError, websockets.WebSocketException) as error:
-                raise HubAPIError(
-                    f"Could not {doing}: its websocket failed ({error}). {ADVICE[502]}"
-                ) from error
+                raise HubAPIError(f"Could not {doing}: its websocket failed ({error}). {ADVICE[502]}") from error
 
     async def _server_access(self, user: str, server_name: str) -> tuple[str, str]:
         """The server's URL, with a slash at its end, and a token for it."""
@@ -355,8 +339,7 @@ def _refused(response: httpx.Response, doing: str) -> HubAPIError:
 def _unreachable(url: str, doing: str, error: httpx.HTTPError) -> HubAPIError:
     cause = str(error) or type(error).__name__
     return HubAPIError(
-        f"Could not {doing}: the hub at {url} could not be reached ({cause}). "
-        "Is it running? `regrow up` starts it."
+        f"Could not {doing}: the hub at {url} could not be reached ({cause}). Is it running? `regrow up` starts it."
     )
 
 

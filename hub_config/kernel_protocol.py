@@ -65,9 +65,7 @@ async def execute(socket: websockets.ClientConnection, code: str, session: str) 
             raise KernelError(f"the server does not speak {KERNEL_PROTOCOL}. Its jupyter-server is too old.")
         kind, parent_id, content = decode_message(frame)
         if kind == "status" and content["execution_state"] in ("restarting", "dead"):
-            raise KernelError(
-                "its kernel died, perhaps for want of memory. The server's log has the details."
-            )
+            raise KernelError("its kernel died, perhaps for want of memory. The server's log has the details.")
         if parent_id != msg_id:
             continue
         if kind == "execute_reply":

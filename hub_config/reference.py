@@ -49,7 +49,8 @@ def reference() -> str:
 def _default(trait: object) -> str:
     value = getattr(trait, "default_value", None)
     kind = type(trait).__name__
-    return f"{kind}, default `{value!r}`" if isinstance(value, str | int | float | bool | list) else kind
+    told = isinstance(value, str | int | float | bool | list) and value not in ("", [])
+    return f"{kind}, default `{value!r}`" if told else kind
 
 
 def _one_line(text: str) -> str:

@@ -94,9 +94,7 @@ async def _run_a_cell(hub: HubAPI, user: str, kernel_id: str) -> str:
     if result.error:
         raise HubAPIError(f"The cell `{code}` raised {result.error}.")
     if (result.stdout, result.value) != ("in a kernel\n", str(left * right)):
-        raise HubAPIError(
-            f"The cell `{code}` answered {result.value!r} and printed {result.stdout!r}, which is wrong."
-        )
+        raise HubAPIError(f"The cell `{code}` answered {result.value!r} and printed {result.stdout!r}, which is wrong.")
     return f"{left} * {right} = {result.value}"
 
 
@@ -152,9 +150,7 @@ class SmokeApp(HubClientApp):
 
     profile = Unicode(help="The profile to start the server with. Default: the hub's first.").tag(config=True)
     keep = Bool(False, help="Leave the user and their server there at the end.").tag(config=True)
-    start_timeout_s = Float(300, min=1, help="Seconds that the server may take until it is ready.").tag(
-        config=True
-    )
+    start_timeout_s = Float(300, min=1, help="Seconds that the server may take until it is ready.").tag(config=True)
 
     aliases = {
         **HubClientApp.aliases,

@@ -31,12 +31,10 @@ class TokenApp(HubClientApp):
         help="""What the token may do: scopes, separated by commas. Default: all that the user can. See
         https://jupyterhub.readthedocs.io/en/stable/rbac/scopes.html for the list."""
     ).tag(config=True)
-    expires_in_s = Integer(
-        0, min=0, help="Seconds until the token expires. Default: as long as the hub allows."
-    ).tag(config=True)
-    note = Unicode("made by `regrow token`", help="What it is for; shown on the user's token page.").tag(
+    expires_in_s = Integer(0, min=0, help="Seconds until the token expires. Default: as long as the hub allows.").tag(
         config=True
     )
+    note = Unicode("made by `regrow token`", help="What it is for; shown on the user's token page.").tag(config=True)
 
     aliases = {
         **HubClientApp.aliases,

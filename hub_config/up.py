@@ -7,9 +7,9 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from traitlets import Unicode
+from traitlets import TraitError, Unicode
 from traitlets.config import Application, Config, catch_config_error
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -67,8 +67,11 @@ class UpApp(Application):
     def start(self) -> None:
         """Set up, then replace this process by the hub."""
         file = self._config_file()
-        given = Regrow(config=self.config)
-        overrides = Config({"Regrow": {name: getattr(given, name) for name in self.config.Regrow}})
+        try:
+            given = Regrow(config=self.config)
+            overrides = Config({"Regrow": {name: getattr(given, name) for name in self.config.Regrow}})
+        except TraitError as error:
+            self._stop(str(error), status=2)
         if self.port:
             overrides.JupyterHub.bind_url = f"http://127.0.0.1:{self.port}"
         os.environ[CONFIG_VARIABLE] = json.dumps(overrides)
@@ -83,7 +86,7 @@ class UpApp(Application):
             if regrow.spawner != "local":
                 self._build_images(regrow)
             self._make_first_administrator(regrow, config)
-        except (ProxyError, EngineError, ImageError, ProfileError, OSError) as error:
+        except (ProxyError, EngineError, ImageError, ProfileError, TraitError, OSError) as error:
             self._stop(str(error), status=1)
         print(f"Hub: {config.JupyterHub.bind_url} (Ctrl-C stops it and leaves users' servers)", flush=True)
         os.execv(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(file)])
@@ -126,6 +129,6 @@ class UpApp(Application):
             secret(regrow.first_password_file, f"{regrow.admin_name}:{password}")
         print(f"\n  Sign in as  {regrow.admin_name}\n  password    {password}\n  (shown once)\n", flush=True)
 
-    def _stop(self, message: str, status: int) -> None:
+    def _stop(self, message: str, status: int) -> NoReturn:
         print(f"regrow up: {message}", file=sys.stderr)
-        self.exit(status)
+        sys.exit(status)

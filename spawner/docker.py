@@ -49,14 +49,18 @@ class RegrowDockerSpawner(ContainerSpawner):
         self._not_carried_over = AddedPackages()
         self._made_anew_because = ""
         self._made_now = False  # whether this start made the container
+        self._issued_token = ""  # what the hub gave to this start; a container from before keeps its own
 
     @property
     def will_resume(self) -> bool:
-        """Whether the stopped container will use its token again; not one that is about to be removed."""
-        return not self.remove and not (self._made_now and self.spawn_is_failing)
+        """Whether a stopped container will use this start's token again: if not, the hub revokes it."""
+        if self.spawn_is_failing:
+            return bool(self.api_token != self._issued_token)
+        return not self.remove
 
     async def start_server(self) -> tuple[str, int]:
         self._made_now = False
+        self._issued_token = self.api_token
         self._not_carried_over = AddedPackages()
         image = await self.prepare()
         create_kwargs = await self._evaluated(self._admins_create_kwargs)

@@ -15,6 +15,10 @@ class StartError(SpawnException):  # type: ignore[misc]
     def __init__(self, message: str, *, reason: str, status_code: int = 500) -> None:
         super().__init__(message, reason=reason, status_code=status_code)
 
+    def __str__(self) -> str:
+        """The message alone: JupyterHub puts this on the progress page."""
+        return str(self.message)
+
 
 class BadOptions(StartError):
     """What was asked for is not on offer (HTTP 400)."""
