@@ -61,6 +61,9 @@ COPY --from=torch --chown=jovyan:jovyan /torch /opt/regrow
 COPY regrow-*.whl /tmp/
 RUN pip install --no-cache-dir --quiet --no-index --no-deps /tmp/regrow-*.whl && pip check
 # The labels io.regrow.version, .abi and .uid are added afterwards (build.py): the ABI key is worked out in the image.
+# NVIDIA's bases say `all`: where NVIDIA's is the default runtime, every container would get every GPU. A container that
+# is given GPUs (`--gpus`, device_requests) has this set by the engine.
+ENV NVIDIA_VISIBLE_DEVICES=void
 EXPOSE 8888
 ENTRYPOINT ["tini", "--"]
 CMD ["regrow-singleuser"]

@@ -123,8 +123,12 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-class _ListFileApp(Application):
+class ListFileApp(Application):
+    """What both commands share: the list."""
+
     list_file = Unicode(LIST_FILE, config=True, help="Where the list of packages is.")
+
+    aliases = {"list-file": "ListFileApp.list_file"}
 
     @catch_config_error
     def initialize(self, argv: Any = None) -> None:
@@ -146,7 +150,7 @@ class _ListFileApp(Application):
             raise
 
 
-class PackagesInstallApp(_ListFileApp):
+class PackagesInstallApp(ListFileApp):
     """`regrow packages install`."""
 
     name = "regrow packages install"
@@ -173,7 +177,7 @@ class PackagesInstallApp(_ListFileApp):
         print("All that was not carried over is installed again.")
 
 
-class PackagesApp(_ListFileApp):
+class PackagesApp(ListFileApp):
     """`regrow packages`."""
 
     name = "regrow packages"

@@ -84,32 +84,32 @@ def test_a_damaged_file(tmp_path: Path, text: str) -> None:
 
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = list_file(tmp_path, json.dumps({"reason": "new image", "apt": ["tree"], "pip": ["x\x1b[31m"]}))
-    assert run_app(f"--PackagesApp.list_file={path}") == 0
+    assert run_app(f"--list-file={path}") == 0
     said = capsys.readouterr().out
     assert "made anew (new image). Not carried over:\n  apt: tree\n  pip: 'x\\x1b[31m'\n" in said
     assert "regrow packages install" in said
 
 
 def test_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(f"--PackagesApp.list_file={tmp_path}/none") == 0
+    assert run_app(f"--list-file={tmp_path}/none") == 0
     assert "Nothing is waiting" in capsys.readouterr().out
 
 
 def test_bad_usage_is_status_2_and_a_damaged_file_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app("remove") == 2
     assert "'remove' is not understood" in capsys.readouterr().err
-    assert run_app(f"--PackagesApp.list_file={list_file(tmp_path, '[]')}") == 1
+    assert run_app(f"--list-file={list_file(tmp_path, '[]')}") == 1
     assert "can't be read" in capsys.readouterr().err
 
 
 def test_installing_names_what_could_not_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = list_file(tmp_path, json.dumps({"reason": "", "apt": ["a;b"], "pip": []}))
-    assert run_app("install", f"--PackagesInstallApp.list_file={path}") == 1
+    assert run_app("install", f"--list-file={path}") == 1
     said = capsys.readouterr().err
     assert "could not be installed and stay on the list:\n  apt: a;b\n" in said
     assert path.exists()
 
 
 def test_status_of_an_empty_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app("install", f"--PackagesInstallApp.list_file={tmp_path}/none") == 0
+    assert run_app("install", f"--list-file={tmp_path}/none") == 0
     assert list(tmp_path.iterdir()) == []
