@@ -22,9 +22,10 @@ from pathlib import Path
 
 from bench.case import Case, PeerUnavailable, memory_of_tree_bytes
 from bench.peers import pip_environment
-from bench.spawn.hubs import plain_hub, regrow_hub
+from bench.spawn.hubs import IMAGE, plain_hub, regrow_hub
 from bench.spawn.kernels import Kernels
 from bench.spawn.users import ReturningUser, new_container, users_at_once
+from regrow.images.build import image_exists
 from regrow.spawner.engine import engine_answers
 
 AT_ONCE = 10
@@ -32,9 +33,11 @@ AT_ONCE = 10
 
 @contextmanager
 def cases() -> Iterator[list[Case]]:
-    """The cases, with both hubs running. Raises PeerUnavailable without a Docker engine."""
+    """The cases, with both hubs running. Raises PeerUnavailable without a Docker engine or the image."""
     if not engine_answers():
         raise PeerUnavailable("no Docker engine answers")
+    if not image_exists(IMAGE):
+        raise PeerUnavailable(f"the image {IMAGE} is missing; make it with `regrow images build cpu`")
     plain_name = f"DockerSpawner {version('dockerspawner')}"
     plain_python = pip_environment(
         "dockerspawner",

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from regrow.hub_config.hub_api import HubAPI
 from tiny_hub import TinyHub, tiny_hub
+
+from regrow.hub_config.hub_api import HubAPI
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
 )
+from tiny_hub import TinyHub
+
 from regrow.hub_config.hub_api import HubAPI, HubAPIError
 from regrow.hub_config.kernel_protocol import decode_message, encode_message
-from tiny_hub import TinyHub
 
 
 async def test_a_server_is_started_used_and_stopped(hub: HubAPI) -> None:
@@ -100,9 +101,7 @@ async def test_the_token_for_a_server_is_narrow_and_revoked(a_hub: TinyHub) -> N
 
 async def test_the_hub_being_down_and_a_wrong_token_are_told_apart(a_hub: TinyHub) -> None:
     async with HubAPI("http://127.0.0.1:9", a_hub.token) as hub:
-        with pytest.raises(
-            HubAPIError, match=r"http://127.0.0.1:9 could not be reached.*`regrow up`"
-        ) as down:
+        with pytest.raises(HubAPIError, match=r"http://127.0.0.1:9 could not be reached.*`regrow up`") as down:
             await hub.create_user("hal")
     assert down.value.status is None
     async with HubAPI(a_hub.url, "wrong") as hub:
@@ -160,9 +159,7 @@ def test_messages_are_those_of_jupyter_server(header: dict, content: dict, buffe
     import json
 
     header = header | {"msg_type": "stream"}
-    channel, pieces = deserialize_msg_from_ws_v1(
-        encode_message("shell", header, {"msg_id": "1"}, {}, content)
-    )
+    channel, pieces = deserialize_msg_from_ws_v1(encode_message("shell", header, {"msg_id": "1"}, {}, content))
     assert channel == "shell"
     assert [json.loads(piece) for piece in pieces] == [header, {"msg_id": "1"}, {}, content]
     frame = serialize_msg_to_ws_v1([*pieces, buffer], "iopub")

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_hub import TinyHub
+
 from regrow.hub_config.hub_api import HubAPI
 from regrow.hub_config.smoke import SmokeFailure, smoke
-from tiny_hub import TinyHub
 
 REGROW = str(Path(sys.executable).parent / "regrow")
 STEPS = [
@@ -30,9 +31,7 @@ def environment(token: str | None, home: Path) -> dict[str, str]:
     return env | {"HOME": str(home)} | ({"REGROW_API_TOKEN": token} if token else {})
 
 
-def run(
-    *args: str, token: str | None = None, home: Path = Path("/nonexistent")
-) -> subprocess.CompletedProcess[str]:
+def run(*args: str, token: str | None = None, home: Path = Path("/nonexistent")) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [REGROW, "smoke", *args], capture_output=True, text=True, timeout=120, env=environment(token, home)
     )
@@ -61,9 +60,7 @@ async def test_the_token_is_found_where_regrow_up_puts_it(a_hub: TinyHub, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def test_a_spawn_that_fails_is_told_with_its_cause_and_leaves_nothing(
-    a_hub: TinyHub, hub: HubAPI
-) -> None:
+async def test_a_spawn_that_fails_is_told_with_its_cause_and_leaves_nothing(a_hub: TinyHub, hub: HubAPI) -> None:
     done = await asyncio.to_thread(run, f"--url={a_hub.url}", "--profile=broken", token=a_hub.token)
     assert done.returncode == 1
     assert "Failed to start the server" in done.stderr
@@ -73,18 +70,14 @@ async def test_a_spawn_that_fails_is_told_with_its_cause_and_leaves_nothing(
     assert await smoke_users(hub) == []
 
 
-async def test_a_cell_that_raises_is_told_with_its_error_and_leaves_nothing(
-    a_hub: TinyHub, hub: HubAPI
-) -> None:
+async def test_a_cell_that_raises_is_told_with_its_error_and_leaves_nothing(a_hub: TinyHub, hub: HubAPI) -> None:
     done = await asyncio.to_thread(run, f"--url={a_hub.url}", "--profile=raising", token=a_hub.token)
     assert done.returncode == 1
     assert "Failed to run a cell" in done.stderr and "OSError: no paper" in done.stderr
     assert await smoke_users(hub) == []
 
 
-async def test_a_server_that_takes_too_long_is_a_failure_and_leaves_nothing(
-    a_hub: TinyHub, hub: HubAPI
-) -> None:
+async def test_a_server_that_takes_too_long_is_a_failure_and_leaves_nothing(a_hub: TinyHub, hub: HubAPI) -> None:
     done = await asyncio.to_thread(
         run, f"--url={a_hub.url}", "--profile=slow", "--start-timeout-s=2", token=a_hub.token
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from regrow.hub_config.hub_api import HubAPI
 from tiny_hub import TinyHub
+
+from regrow.hub_config.hub_api import HubAPI
 
 REGROW = str(Path(sys.executable).parent / "regrow")
 
@@ -33,15 +34,11 @@ async def tess(hub: HubAPI) -> AsyncIterator[str]:
 
 
 def who_is(a_hub: TinyHub, token: str) -> dict:
-    answer = httpx.get(
-        f"{a_hub.url}/hub/api/user", headers={"Authorization": f"token {token}"}, trust_env=False
-    )
+    answer = httpx.get(f"{a_hub.url}/hub/api/user", headers={"Authorization": f"token {token}"}, trust_env=False)
     return answer.raise_for_status().json()
 
 
-async def test_only_the_token_is_on_stdout_and_it_is_the_users(
-    a_hub: TinyHub, hub: HubAPI, tess: str
-) -> None:
+async def test_only_the_token_is_on_stdout_and_it_is_the_users(a_hub: TinyHub, hub: HubAPI, tess: str) -> None:
     done = run(tess, f"--url={a_hub.url}", token=a_hub.token)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 and len(done.stdout.split()) == 1

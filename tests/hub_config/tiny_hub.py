@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
 from regrow.hub_config.proxy import ensure_proxy
 
 CONFIG = '''
