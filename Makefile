@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 EXTRAS = hub,notebook,examples
 
-.PHONY: help up test bench lint smoke install clean
+.PHONY: help up test bench screenshots lint smoke install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -20,6 +20,10 @@ bench: EXTRAS = test
 bench: install ## run the benchmarks (one of them: ONLY=spawn)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
+screenshots: EXTRAS = test
+screenshots: install ## take the pictures of the documentation again
+	REGROW_SCREENSHOTS=docs/images $(BIN)/pytest tests/end_to_end/test_tour.py
+
 lint: EXTRAS = test,lint
 lint: install ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -32,6 +36,7 @@ smoke: install ## run a throwaway user's whole session on the running hub
 install: $(BIN)/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]' --config-settings editable_mode=strict
 	@install -D -m 644 kernel_magics/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
+	@install -D -m 644 server_extension/page_config.json $(VENV)/etc/jupyter/labconfig/page_config.json
 
 # Debian and Ubuntu keep ensurepip in a package of its own.
 $(BIN)/python:

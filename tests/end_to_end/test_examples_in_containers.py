@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+
 from examples.run import TOGETHER, command
 from support.hub import bash
 

@@ -119,6 +119,9 @@ async def test_a_forged_form_is_refused_on_the_page(deployment, page, tmp_path):
 async def test_a_hub_stopped_with_ctrl_c_leaves_servers_and_the_next_up_finds_them(deployment, page):
     await sign_in(page, deployment.url, "admin", deployment.password)
     await start_server(page, deployment.url, "Notebook")
+    await page.wait_for_url("**/lab**")
+    # JupyterLab would open again what was open before.
+    await page.goto(f"{deployment.url}/user/admin/lab?reset")
     await wait_for_lab(page)
     await new_notebook(page)
     await run_cell(page, "kept = 'through a restart of the hub'")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.hub import HubAPI, bash, remove_local_servers
 from support.up import up
 

@@ -153,6 +153,9 @@ def remove_local_servers(data_dir: Path) -> None:
 def remove_containers(data_dir: Path, name: str) -> None:
     """Remove what the deployment `name` made on the engine, and `data_dir`."""
     client = docker.from_env()
+    if client.info()["Swarm"].get("ControlAvailable"):
+        for service in client.services.list(filters={"label": f"io.regrow.data-dir={data_dir}"}):
+            service.remove()
     for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={data_dir}"}):
         container.remove(force=True, v=True)
     for network in client.networks.list(names=[name]):
