@@ -13,10 +13,23 @@ import sys
 from pathlib import Path
 
 from .abi import abi_key
-from .deferred import defer
+from .deferred import Names, deferred
 from .environment import build_roots, prepare_folders, server_environment
 
 MODULE = "regrow.server_extension.launch"
+
+# Two thirds of the time that a server's imports take (docs/images.md).
+NOT_NEEDED_TO_START = {
+    # Compiles grammars. jsonschema needs it for the formats `iri` and `iri-reference`, which no schema of the
+    # server's own has.
+    "rfc3987_syntax": Names(functions=("is_valid_syntax",)),
+    # The hub's database, which is not in this process. JupyterHub's modules for both sides import it.
+    "sqlalchemy": Names(),
+    "sqlalchemy.exc": Names(classes=("SQLAlchemyError",)),
+    "jupyterhub.orm": Names(),
+    "jupyterhub.roles": Names(),
+    "jupyterhub.handlers.pages": Names(classes=("HealthCheckHandler",)),
+}
 
 
 def main() -> None:
@@ -34,13 +47,10 @@ def main() -> None:
     root_dir = os.environ.setdefault("JUPYTERHUB_ROOT_DIR", home)
     sys.argv = ["jupyterhub-singleuser", *_projects_arguments(root_dir), *sys.argv[1:]]
 
-    # Its grammars are compiled at import, half of the server's time to start. jsonschema, which imports it, needs it
-    # for the formats `iri` and `iri-reference`, which no schema of the server's own has.
-    defer("rfc3987_syntax", ["is_valid_syntax"])
     # What is imported lives as long as the server: looking for garbage in it only takes time.
     gc.disable()
-    from jupyterhub.singleuser import main as become_server  # reads the environment that was just set
-
+    with deferred(NOT_NEEDED_TO_START):
+        from jupyterhub.singleuser import main as become_server  # reads the environment that was just set
     gc.freeze()
     gc.enable()
     become_server()
