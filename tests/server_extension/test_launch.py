@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -148,6 +149,8 @@ def test_kernels_have_the_environment_and_the_server_is_safe_from_it(hub_api: st
         maps = Path(f"/proc/{server.process.pid}/maps").read_text()
         assert Path(f"/proc/{server.process.pid}/cwd").resolve() == home / "projects"
         contents = server.api.get("/contents/").json()
+        assert server.api.post("/terminals").status_code == 200
+        lab = server.api.get(f"{server.api.base_url.join('../lab')}")
     assert environ["BUILD"] == str(build)
     assert environ["REGROW_BUILD_PREFIXES"] == f"{build}/local:{tmp_path}/groups/vision/{abi_key()}/local"
     assert environ["PATH"].startswith(f"{build}/local/bin:")
@@ -155,6 +158,8 @@ def test_kernels_have_the_environment_and_the_server_is_safe_from_it(hub_api: st
     assert environ["PYTHONPATH"].startswith(f"{site}:")
     assert (build / "groups/vision").resolve() == tmp_path / "groups/vision" / abi_key()
     assert str(tmp_path / "build") not in maps
+    assert lab.status_code == 200
+    assert re.search(r'"preferredPath": "/?projects"', lab.text), "the file browser opens in the projects"
     assert [entry["name"] for entry in contents["content"]] == ["projects"], "JupyterLab's root is the home"
 
 
