@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -57,13 +57,12 @@ def main(argv: list[str], benches: Mapping[str, Bench] | None = None) -> int:
     failed = False
     for name in [arguments.only] if arguments.only else sorted(benches):
         try:
-            lines = run_bench(name, benches[name], machine, console, arguments.rounds)
+            for lines in run_bench(name, benches[name], machine, console, arguments.rounds):
+                # Written before the cleaning up, which may fail.
+                write_results(arguments.results, replace_bench(read_results(arguments.results), name, lines))
         except PeerUnavailable as error:
             console.print(f"{name}: nothing was measured: {error}", markup=False, soft_wrap=True)
             failed = True
-            continue
-        results = replace_bench(read_results(arguments.results), name, lines)
-        write_results(arguments.results, results)
     results = read_results(arguments.results)
     console.print(as_table(results))
     if arguments.results == RESULTS and results:
@@ -71,8 +70,10 @@ def main(argv: list[str], benches: Mapping[str, Bench] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run_bench(name: str, bench: Bench, machine: str, console: Console, rounds: int | None = None) -> list[Result]:
-    """Set a benchmark up, measure its cases, and clean up after it."""
+def run_bench(
+    name: str, bench: Bench, machine: str, console: Console, rounds: int | None = None
+) -> Iterator[list[Result]]:
+    """Set a benchmark up, measure its cases, yield their results once, and clean up."""
     console.print(f"{name}: setting up", markup=False, soft_wrap=True)
     lines = []
     with bench() as cases:
@@ -90,7 +91,7 @@ def run_bench(name: str, bench: Bench, machine: str, console: Console, rounds: i
                 markup=False,
             )
             lines.append(line)
-    return lines
+        yield lines
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def cases() -> Iterator[list[Case]]:
                 peer_name=stock_name,
                 unit="s",
                 goal=1 / 1.15,
-                rounds=11,
+                rounds=21,
                 memory=our_kernels.memory_bytes,
             ),
         ]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+import docker.errors
 import httpx
 
 from bench.peers import WORK
@@ -146,7 +147,10 @@ def _remove_all(client: docker.APIClient, name: str) -> None:
     """Remove a hub's network and all the containers on it, also those that were stopped."""
     for container in client.containers(all=True, filters={"network": name}):
         client.remove_container(container["Id"], v=True, force=True)
-    client.remove_network(name)
+    try:
+        client.remove_network(name)
+    except docker.errors.APIError as error:  # the engine can believe in a container that is long gone
+        print(f"The network {name} was left: {error.explanation}. Remove it: docker network rm {name}", file=sys.stderr)
 
 
 def _unmount(folder: Path) -> None:

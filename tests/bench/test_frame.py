@@ -55,6 +55,12 @@ def impossible() -> Iterator[list[Case]]:
     yield []
 
 
+@contextmanager
+def untidy() -> Iterator[list[Case]]:
+    yield [Case("x", ours=lambda: 2.0, peer=lambda: 4.0, peer_name="peer", unit="s", goal=1, rounds=1)]
+    raise OSError("a network was left")
+
+
 def check_schema(results: list[dict]) -> None:
     jsonschema.validate(
         results,
@@ -93,6 +99,13 @@ def test_a_benchmark_that_cannot_run_is_exit_status_1_and_keeps_the_others(
     assert main(["--results", str(path)], {"impossible": impossible, "tiny": tiny}) == 1
     assert [result["bench"] for result in json.loads(path.read_text())] == ["tiny"]
     assert "impossible: nothing was measured: no Docker engine answers" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_kept_also_where_cleaning_up_fails(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    with pytest.raises(OSError, match="a network was left"):
+        main(["--results", str(path)], {"untidy": untidy})
+    assert [result["ratio"] for result in json.loads(path.read_text())] == [2.0]
 
 
 def test_a_later_run_replaces_only_what_it_measured(tmp_path: Path) -> None:
