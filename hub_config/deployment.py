@@ -17,6 +17,7 @@ from regrow.hub_config.proxy import proxy_command
 from regrow.hub_config.secrets import secret
 from regrow.spawner.engine import connect, engine_answers, ensure_network, share_mounts
 from regrow.spawner.profiles import Profile, parse_profiles
+from regrow.spawner.swarm_network import ensure_swarm_network, service_network
 
 SPAWNERS = {"docker": "regrow-docker", "swarm": "regrow-swarm", "local": "regrow-local"}
 
@@ -198,14 +199,16 @@ def _configure_spawner(c: Config, regrow: Regrow) -> None:
     _fill(c.DockerSpawner, prefix=regrow.name)
     shared = share_mounts(Path(regrow.data_dir))
     _fill(c.ContainerSpawner, projects_propagation="rslave" if shared else "")
-    if regrow.spawner == "docker":
-        client = connect()
-        try:
-            gateway = ensure_network(client, regrow.name)
-        finally:
-            client.close()
-        _fill(c.JupyterHub, hub_ip=gateway)
-        _fill(c.DockerSpawner, network_name=regrow.name, use_internal_ip=True)
+    client = connect()
+    try:
+        if regrow.spawner == "docker":
+            _fill(c.JupyterHub, hub_ip=ensure_network(client, regrow.name))
+            _fill(c.DockerSpawner, network_name=regrow.name, use_internal_ip=True)
+        else:
+            _fill(c.JupyterHub, hub_ip=ensure_swarm_network(client, regrow.name))
+            _fill(c.DockerSpawner, network_name=service_network(regrow.name), use_internal_ip=False)
+    finally:
+        client.close()
 
 
 def _fill(section: Config, **values: Any) -> None:

@@ -16,13 +16,13 @@ from regrow.hub_config.deployment import Regrow
 from regrow.hub_config.up import UpApp
 from regrow.spawner.base import RegrowSpawner
 from regrow.spawner.container import ContainerSpawner
-from regrow.spawner.docker import RegrowDockerSpawner
+from regrow.spawner.swarm import RegrowSwarmSpawner
 
 CLASSES: list[type[Configurable]] = [
     Regrow,
     RegrowSpawner,
     ContainerSpawner,
-    RegrowDockerSpawner,
+    RegrowSwarmSpawner,
     RegrowAuthenticator,
     UpApp,
 ]

@@ -12,7 +12,7 @@ from typing import Any
 from traitlets import Float, List, Unicode
 from traitlets.config import LoggingConfigurable
 
-from regrow.spawner.errors import StartError
+from regrow.spawner.errors import StartError, ended_before_ready
 from regrow.spawner.profiles import Profile, choose, offered, options_from_form, parse_profiles, render_form
 from regrow.spawner.volumes import (
     GroupBuild,
@@ -29,6 +29,10 @@ from regrow.spawner.volumes import (
 
 #: The group property (set on the hub's admin page) that names members who may only read the group's builds.
 READ_ONLY_PROPERTY = "build_read_only"
+
+
+#: Whether there is something at a host and port.
+Probe = Callable[[str, int], Awaitable[bool]]
 
 
 class RegrowSpawner(LoggingConfigurable):
@@ -158,22 +162,34 @@ class RegrowSpawner(LoggingConfigurable):
         has_died: Callable[[], Awaitable[bool]],
         last_lines: Callable[[], Awaitable[str]],
         interval_s: float = 0.05,
+        probe: Probe | None = None,
     ) -> None:
         """Wait until something listens at `host:port`. JupyterHub's `start_timeout` bounds the wait.
+
+        `probe` tells whether it does; by default, whether a connection is accepted.
 
         Raises `StartError` with the server's own last lines as soon as it has died, rather than after a time-out.
         """
         next_check = time.monotonic() + 1
-        while not await _connects(host, port):
+        while not await (probe or _connects)(host, port):
             if time.monotonic() >= next_check:
                 if await has_died():
-                    raise StartError(
-                        "The notebook server ended before it was ready. Your files are as they were. Its last "
-                        f"lines: {await last_lines()}",
-                        reason="exited",
-                    )
+                    raise ended_before_ready(await last_lines())
                 next_check = time.monotonic() + 0.5
             await asyncio.sleep(interval_s)
+
+
+async def answers_http(host: str, port: int) -> bool:
+    """Whether a web server answers there: the engine itself accepts connections to the ports that it publishes."""
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(f"GET /api HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            answer = await reader.read(1)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return bool(answer)
 
 
 async def _connects(host: str, port: int) -> bool:

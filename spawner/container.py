@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from docker.errors import APIError
 from dockerspawner import DockerSpawner
-from traitlets import Enum, List, Unicode, default
+from traitlets import Enum, Int, List, Unicode, default
 
 from regrow.images.check import ImageError, ImageInfo, inspect_image
-from regrow.spawner.base import RegrowSpawner
+from regrow.spawner.base import Probe, RegrowSpawner
 from regrow.spawner.engine import ENGINE_ERRORS, EngineError, explain, remapped_root
 from regrow.spawner.errors import StartError
 from regrow.spawner.volumes import Owner, safe_name
@@ -43,6 +43,15 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
         help="""Linux capabilities that the engine would give to root in a container and Regrow does not: raw sockets
         (forged packets to other containers) and device nodes.""",
     )
+
+    pids_limit = Int(4096, config=True, help="Most processes and threads in a container.")
+    shm_size_bytes = Int(
+        2 * 1024**3,
+        config=True,
+        help="Size of /dev/shm in bytes, through which PyTorch's data loaders hand batches over. It counts as memory.",
+    )
+
+    probe: Probe | None = None  # see `wait_listening`
 
     @property
     def executor(self) -> ThreadPoolExecutor:
@@ -106,7 +115,7 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
     async def listening(self, host: str, port: int) -> tuple[str, int]:
         """`(host, port)` once the server listens there."""
         self.say(60, "Waiting for JupyterLab.")
-        await self.wait_listening(host, port, self.has_died, self.last_lines)
+        await self.wait_listening(host, port, self.has_died, self.last_lines, probe=self.probe)
         return host, port
 
     async def has_died(self) -> bool:

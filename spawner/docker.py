@@ -13,7 +13,7 @@ from typing import Any
 
 from docker.errors import NotFound
 from docker.types import DeviceRequest
-from traitlets import Int
+from jupyterhub.utils import maybe_future
 
 from regrow.images.check import ImageInfo
 from regrow.spawner.container import ContainerSpawner
@@ -33,13 +33,6 @@ class RegrowDockerSpawner(ContainerSpawner):
 
     extra_create_kwargs: Any
     extra_host_config: Any
-
-    pids_limit = Int(4096, config=True, help="Most processes and threads in a container.")
-    shm_size_bytes = Int(
-        2 * 1024**3,
-        config=True,
-        help="Size of /dev/shm in bytes, through which PyTorch's data loaders hand batches over. It counts as memory.",
-    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -160,7 +153,7 @@ class RegrowDockerSpawner(ContainerSpawner):
                 await self.docker("remove_container", self.object_name, v=True, force=True)
             self.object_id = ""
         self._made_now = False
-        await super().run_post_stop_hook()
+        await maybe_future(super().run_post_stop_hook())
 
     async def delete_forever(self) -> None:
         """Called when the user is deleted: no container stays, and their files go where nobody finds them by name."""

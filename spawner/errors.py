@@ -20,6 +20,14 @@ class StartError(SpawnException):  # type: ignore[misc]
         return str(self.message)
 
 
+def ended_before_ready(last_lines: str) -> StartError:
+    """A server that ended by itself while its user waited for it; `last_lines` are the end of its output."""
+    return StartError(
+        f"The notebook server ended before it was ready. Your files are as they were. Its last lines: {last_lines}",
+        reason="exited",
+    )
+
+
 class BadOptions(StartError):
     """What was asked for is not on offer (HTTP 400)."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import docker
 import httpx
+from docker.errors import APIError
 
 from regrow.hub_config.deployment import CONFIG_VARIABLE
 from regrow.hub_config.hub_api import HubAPI
@@ -158,10 +159,24 @@ def remove_containers(data_dir: Path, name: str) -> None:
             service.remove()
     for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={data_dir}"}):
         container.remove(force=True, v=True)
-    for network in client.networks.list(names=[name]):
-        network.remove()
+    # NAME-node last: NAME-swarm is made from it.
+    for network in sorted(client.networks.list(names=[name]), key=lambda network: network.name, reverse=True):
+        remove_network(network)
     client.close()
     _remove(data_dir)
+
+
+def remove_network(network: Any) -> None:
+    """Remove a network; the engine takes a Swarm's containers and parts off it in the background."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return network.remove()
+        except APIError as error:
+            # In use, or known to the Swarm no more while this machine's part is still there.
+            if error.status_code not in (400, 403, 409) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _remove(data_dir: Path) -> None:
