@@ -35,9 +35,7 @@ class RegrowApp(Application):
         super().initialize(argv)
         if self.subapp is None:
             if self.extra_args:
-                self.log.error(
-                    "regrow: no command %r. Commands: %s.", self.extra_args[0], ", ".join(SUBCOMMANDS)
-                )
+                self.log.error("regrow: no command %r. Commands: %s.", self.extra_args[0], ", ".join(SUBCOMMANDS))
                 self.exit(2)
             self.print_help()
             self.exit(0)

@@ -16,7 +16,7 @@ def secret(path: Path, value: str | None = None) -> str:
     `OSError` when the folder can't be written, and `PermissionError` when others may read the file.
     """
     if not path.exists():
-        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(value or secrets.token_hex(_BYTES))

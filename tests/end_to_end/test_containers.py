@@ -303,14 +303,17 @@ async def test_a_start_that_takes_too_long_leaves_no_container(notebook_image, e
 
 
 async def test_a_container_of_somebody_elses_is_not_touched(docker_hub, engine, notebook_image, new_user):
-    async with docker_hub.api() as api, new_user(api) as user:
+    async with docker_hub.api() as api, contextlib.AsyncExitStack() as stack:
+        user = await stack.enter_async_context(new_user(api))
         name = f"{docker_hub.name}-{user.replace('-', '-2d')}"
-        stranger = engine.containers.create(notebook_image, "true", name=name)
+        stranger = engine.containers.run(notebook_image, ["sleep", "600"], name=name, detach=True)
         try:
             failure = await refusal(api, user, {"profile": "small"})
             assert "this deployment did not make" in str(failure)
             assert failure.status == 409
-            assert engine.containers.get(name).id == stranger.id
+            await stack.aclose()  # the user is deleted
+            stranger.reload()
+            assert stranger.status == "running"
         finally:
             stranger.remove(force=True)
 

@@ -1,6 +1,7 @@
 """Servers as services of a Docker Swarm: one of this machine alone, made for these tests and left at their end."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 import subprocess
@@ -50,7 +51,7 @@ def swarm_hub(swarm, engine, notebook_image, tmp_path_factory):
     with running_hub(tmp_path_factory.mktemp("swarm"), config) as hub:
         yield hub
         assert services_of(engine, hub) == []
-    assert not [network.name for network in engine.networks.list() if network.name.startswith(name)]
+    wait_until_gone(engine, name)
 
 
 def profiles(image):
@@ -60,6 +61,14 @@ def profiles(image):
         {"slug": "absent", "name": "Absent", "image": "regrow/none:such"},
         {"slug": "foreign", "name": "Foreign", "image": "regrow-test-base"},
     ]
+
+
+def wait_until_gone(engine, name):
+    """The engine removes its part of a Swarm's network in the background."""
+    deadline = time.monotonic() + 10
+    while any(network.name.startswith(name) for network in engine.networks.list()):
+        assert time.monotonic() < deadline, f"a network of {name} is left"
+        time.sleep(0.1)
 
 
 def state_of(engine, container_id):
@@ -254,13 +263,15 @@ async def test_a_start_that_takes_too_long_leaves_no_service(swarm, engine, note
 
 
 async def test_a_service_of_somebody_elses_is_not_touched(swarm_hub, engine, notebook_image, new_user):
-    async with swarm_hub.api() as api, new_user(api) as user:
+    async with swarm_hub.api() as api, contextlib.AsyncExitStack() as stack:
+        user = await stack.enter_async_context(new_user(api))
         name = f"{swarm_hub.name}-{user.replace('-', '-2d')}"
-        stranger = engine.services.create(notebook_image, "true", name=name)
+        stranger = engine.services.create(notebook_image, ["sleep", "600"], name=name)
         try:
             with pytest.raises(HubAPIError, match="this deployment did not make"):
                 await api.start_server(user, {"profile": "small"})
-            assert engine.services.get(name).id == stranger.id
+            await stack.aclose()  # the user is deleted
+            assert engine.services.get(name).attrs["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
         finally:
             stranger.remove()
 

@@ -1,0 +1,116 @@
+"""What `configure` makes of a deployment's few lines."""
+
+import json
+import os
+import stat
+import threading
+
+import pytest
+from traitlets.config import Config
+
+from regrow.hub_config import configure
+from regrow.hub_config.deployment import CONFIG_VARIABLE
+from regrow.hub_config.secrets import secret
+from regrow.spawner.profiles import ProfileError
+
+
+@pytest.fixture
+def c(tmp_path, monkeypatch):
+    """A configuration file's `c`, for a machine without an engine."""
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+    monkeypatch.delenv("JUPYTERHUB_CRYPT_KEY", raising=False)
+    return Config({"Regrow": {"data_dir": str(tmp_path / "data"), "spawner": "local"}})
+
+
+def test_a_few_lines_are_a_whole_deployment(c, tmp_path):
+    configure(c)
+    assert c.JupyterHub.bind_url == "http://127.0.0.1:8000"
+    assert c.JupyterHub.spawner_class == "regrow-local"
+    assert c.JupyterHub.cleanup_servers is False
+    assert c.Authenticator.enable_auth_state
+    assert len(c.CryptKeeper["keys"][0]) == 64
+    assert stat.S_IMODE((tmp_path / "data/hub/crypt_key").stat().st_mode) == 0o600
+
+
+def test_what_the_file_sets_stays_as_it_is(c):
+    c.JupyterHub.bind_url = "http://0.0.0.0:9000"
+    c.Spawner.start_timeout = 7
+    c.JupyterHub.services = [{"name": "mine"}]
+    c.JupyterHub.load_roles = [{"name": "mine"}]
+    configure(c)
+    assert c.JupyterHub.bind_url == "http://0.0.0.0:9000"
+    assert c.JupyterHub.hub_port == 9081
+    assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:9001"
+    assert c.Spawner.start_timeout == 7
+    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "regrow-cli"]
+    assert [role["name"] for role in c.JupyterHub.load_roles] == ["mine", "regrow-cli"]
+
+
+def test_another_authenticator_is_left_to_itself(c):
+    c.JupyterHub.authenticator_class = "dummy"
+    configure(c)
+    assert c.JupyterHub.authenticator_class == "dummy"
+    assert "allow_all" not in c.Authenticator and "admin_users" not in c.Authenticator
+
+
+def test_a_key_from_the_environment_is_used_and_none_is_made(c, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "a" * 64)
+    configure(c)
+    assert "keys" not in c.CryptKeeper
+    assert not (tmp_path / "data/hub/crypt_key").exists()
+
+
+def test_secrets_stay_the_same_from_start_to_start(c, tmp_path):
+    configure(c)
+    again = Config({"Regrow": c.Regrow})
+    configure(again)
+    assert again.CryptKeeper["keys"] == c.CryptKeeper["keys"]
+    assert again.ConfigurableHTTPProxy.auth_token == c.ConfigurableHTTPProxy.auth_token
+
+
+def test_services_have_no_more_scopes_than_they_need(c):
+    c.Regrow.idle_timeout_s = 600
+    configure(c)
+    roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
+    assert roles["regrow-cli"] == {"admin:users", "servers", "tokens"}
+    assert roles["idle-culler"] == {"list:users", "read:users:activity", "read:servers", "delete:servers"}
+    culler = next(service for service in c.JupyterHub.services if service["name"] == "idle-culler")
+    assert "--timeout=600" in culler["command"]
+
+
+def test_the_command_line_of_regrow_up_wins_over_the_file(c, monkeypatch, tmp_path):
+    monkeypatch.setenv(CONFIG_VARIABLE, json.dumps({"Regrow": {"admin_name": "root-of-all"}}))
+    c.Regrow.admin_name = "file"
+    configure(c)
+    assert c.Authenticator.admin_users == {"root-of-all"}
+
+
+def test_a_profile_that_makes_no_sense_stops_before_anything_is_made(c, tmp_path):
+    c.Regrow.profiles = [{"slug": "x", "name": "X", "gpus": -1}]
+    with pytest.raises(ProfileError, match="gpus is -1"):
+        configure(c)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path):
+    path = tmp_path / "key"
+    secret(path)
+    path.chmod(0o644)
+    with pytest.raises(PermissionError, match="chmod 600"):
+        secret(path)
+
+
+def test_two_processes_that_start_at_once_agree_on_a_secret(tmp_path):
+    barrier, seen = threading.Barrier(8), []
+
+    def start(number):
+        barrier.wait()
+        seen.append(secret(tmp_path / "key", f"value-{number}"))
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8 and len(set(seen)) == 1
+    assert os.listdir(tmp_path) == ["key"]
