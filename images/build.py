@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import io
 import re
@@ -94,8 +95,14 @@ def build_image(
         LABEL_ABI: abi_of(client, built),
         LABEL_UID: str(uid),
     }
+    replaced = client.inspect_image(tag)["Id"] if image_exists(tag, client) else ""
     _build(client, say, fileobj=io.BytesIO(f"FROM {built}\n".encode()), labels=labels, tag=tag)
-    return inspect_image(client, tag)
+    info = inspect_image(client, tag)
+    if replaced and replaced != info.id:
+        # The engine keeps one that has another name, or that a container or an image was made from.
+        with contextlib.suppress(APIError):
+            client.remove_image(replaced)
+    return info
 
 
 def abi_of(client: docker.APIClient, image: str) -> str:
