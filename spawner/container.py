@@ -53,6 +53,10 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
 
     probe: Probe | None = None  # see `wait_listening`
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._is_anothers = False  # whether what has this server's name was found to be somebody else's
+
     @property
     def executor(self) -> ThreadPoolExecutor:
         return self._engine_threads
@@ -126,8 +130,31 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
         """The end of the server's output."""
         raise NotImplementedError
 
+    @property
+    def owner_labels(self) -> dict[str, str]:
+        """What marks the containers and services of this user of this deployment."""
+        return {"io.regrow.data-dir": self.data_dir, "io.regrow.user": self.user.name}
+
+    def is_ours(self, labels: dict[str, str] | None) -> bool:
+        """Whether a container or service with `labels` is this user's of this deployment."""
+        return all((labels or {}).get(name) == value for name, value in self.owner_labels.items())
+
+    def refuse_anothers(self, labels: dict[str, str] | None) -> None:
+        """Raise `StartError` for what this deployment did not make for this user: it is not ours to stop or remove."""
+        self._is_anothers = not self.is_ours(labels)
+        if self._is_anothers:
+            raise StartError(
+                f"There is a {self.object_type} {self.object_name!r} that this deployment did not make for "
+                f"{self.user.name}. An administrator can remove it (docker {self.object_type} rm {self.object_name}), "
+                "or give this deployment another name (Regrow.name).",
+                reason="name",
+                status_code=409,
+            )
+
     async def poll(self) -> Any:
         """As DockerSpawner's; while the engine doesn't answer, a server counts as running."""
+        if self._is_anothers:
+            return 0  # so that the hub doesn't stop it
         try:
             return await super().poll()
         except ENGINE_ERRORS as error:

@@ -18,7 +18,6 @@ from jupyterhub.utils import maybe_future
 from regrow.images.check import ImageInfo
 from regrow.spawner.container import ContainerSpawner
 from regrow.spawner.engine import ENGINE_ERRORS
-from regrow.spawner.errors import StartError
 from regrow.spawner.packages import LIST_FILE, AddedPackages, added_packages, read_list, write_list
 from regrow.spawner.volumes import safe_name
 
@@ -66,6 +65,9 @@ class RegrowDockerSpawner(ContainerSpawner):
             "labels": {**create_kwargs.get("labels", {}), **self._labels},
         }
         container = await self.get_object()
+        self._is_anothers = False
+        if container:
+            self.refuse_anothers(container["Config"]["Labels"])
         if container and (reason := self._why_anew(container["Config"]["Labels"] or {})):
             await self._retire(container, reason)
             container = None
@@ -88,27 +90,14 @@ class RegrowDockerSpawner(ContainerSpawner):
         env = {name: value for name, value in self.get_env().items() if name not in _CHANGING_ENV}
         profile = [self.profile.slug, self.cpu_limit, self.mem_limit, self.profile.gpus]
         return {
-            "io.regrow.data-dir": self.data_dir,
-            "io.regrow.user": self.user.name,
+            **self.owner_labels,
             "io.regrow.image-id": image.id,
             "io.regrow.profile": _digest(profile),
             "io.regrow.settings": _digest([env, self.volume_binds, self.network_name, settings]),
         }
 
     def _why_anew(self, labels: dict[str, str]) -> str:
-        """Why the container with `labels` can't be started again, in words for its user; empty if it can.
-
-        Raises `StartError` for a container that this deployment did not make for this user: it is not ours to remove.
-        """
-        for label in ("io.regrow.data-dir", "io.regrow.user"):
-            if labels.get(label) != self._labels[label]:
-                raise StartError(
-                    f"There is a container {self.object_name!r} that this deployment did not make for "
-                    f"{self.user.name}. An administrator can remove it (docker rm {self.object_name}), or give this "
-                    "deployment another name (Regrow.name).",
-                    reason="name",
-                    status_code=409,
-                )
+        """Why the container with `labels` can't be started again, in words for its user; empty if it can."""
         reasons = {
             "io.regrow.image-id": f"the image {self.image} has changed",
             "io.regrow.profile": "its profile has changed",
@@ -157,8 +146,9 @@ class RegrowDockerSpawner(ContainerSpawner):
 
     async def delete_forever(self) -> None:
         """Called when the user is deleted: no container stays, and their files go where nobody finds them by name."""
-        with suppress(NotFound):
-            await self.docker("remove_container", self.object_name, v=True, force=True)
+        container = await self.get_object()
+        if container and self.is_ours(container["Config"]["Labels"]):
+            await self.docker("remove_container", container["Id"], v=True, force=True)
         self.discard_volumes()
 
     async def last_lines(self) -> str:

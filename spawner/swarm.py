@@ -77,31 +77,22 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
         ]
         return [*binds, Mount("/dev/shm", None, type="tmpfs", tmpfs_size=self.shm_size_bytes, tmpfs_mode=0o1777)]
 
-    @property
-    def _labels(self) -> dict[str, str]:
-        return {"io.regrow.user": self.user.name, "io.regrow.data-dir": self.data_dir}
-
     async def start_server(self) -> tuple[str, int]:
         await self.prepare()
         service = await self.get_object()
-        if service and not self._is_ours(service):
-            raise StartError(
-                f"There is a service {self.object_name!r} that this deployment did not make for {self.user.name}. An "
-                f"administrator can remove it (docker service rm {self.object_name}), or give this deployment another "
-                "name (Regrow.name).",
-                reason="name",
-                status_code=409,
-            )
+        self._is_anothers = False
+        if service:
+            self.refuse_anothers(service["Spec"]["Labels"])
         self._specify()
         self.say(30, f"Making a service from {self.image}. What was installed with apt-get before is not in it.")
         return await self.listening(*await super(ContainerSpawner, self).start())
 
     def _specify(self) -> None:
         """What SwarmSpawner leaves open; an administrator's own settings win."""
-        self.extra_create_kwargs = {"labels": self._labels, **self._admins_create_kwargs}
+        self.extra_create_kwargs = {"labels": self.owner_labels, **self._admins_create_kwargs}
         self.extra_container_spec = {
             "cap_drop": self.dropped_capabilities,
-            "labels": self._labels,
+            "labels": self.owner_labels,
             "hostname": safe_name(self.user.name)[:63].strip("-"),
             **self._admins_container_spec,
         }
@@ -233,14 +224,10 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
 
     async def _remove_service(self) -> None:
         service = await self.get_object()
-        if service and self._is_ours(service):
+        if service and self.is_ours(service["Spec"]["Labels"]):
             await self.stop_object()
             await self.remove_object()
             self.object_id = ""
-
-    def _is_ours(self, service: dict[str, Any]) -> bool:
-        labels = service["Spec"].get("Labels") or {}
-        return all(labels.get(name) == value for name, value in self._labels.items())
 
     async def _hostname(self, node_id: str) -> str:
         return str((await self.docker("inspect_node", node_id))["Description"]["Hostname"])
