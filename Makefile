@@ -34,6 +34,7 @@ smoke: install ## run a throwaway user's whole session on the running hub
 	$(BIN)/regrow smoke $(ARGS)
 
 install: $(BIN)/python
+	@test -e $(BIN)/regrow || echo "Installing Regrow and what it needs into $(VENV). This takes a minute, once."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]' --config-settings editable_mode=strict
 	@install -D -m 644 kernel_magics/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
 	@install -D -m 644 server_extension/page_config.json $(VENV)/etc/jupyter/labconfig/page_config.json
