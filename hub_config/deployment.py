@@ -15,7 +15,8 @@ from traitlets.config import Config, Configurable
 
 from regrow.hub_config.proxy import proxy_command
 from regrow.hub_config.secrets import secret
-from regrow.spawner.engine import connect, engine_answers, ensure_network, share_mounts
+from regrow.images.engine import connect
+from regrow.spawner.engine import engine_answers, ensure_network, share_mounts
 from regrow.spawner.profiles import Profile, parse_profiles
 from regrow.spawner.swarm_network import ensure_swarm_network, service_network
 

@@ -17,7 +17,9 @@ from traitlets.config import Application, catch_config_error
 from regrow.hub_config.deployment import Regrow
 from regrow.hub_config.proxy import ProxyError, proxy_command
 from regrow.images.build import image_exists
-from regrow.spawner.engine import EngineError, connect, propagates, remapped_root
+from regrow.images.engine import connect
+from regrow.images.errors import EngineMissing
+from regrow.spawner.engine import EngineError, propagates, remapped_root
 from regrow.spawner.profiles import ProfileError
 
 _GIB = 1024**3
@@ -124,7 +126,7 @@ def _tools() -> Finding:
 def _engine(regrow: Regrow) -> list[Finding]:
     try:
         client = connect(timeout_s=5)
-    except EngineError as error:
+    except EngineMissing as error:
         return [Finding("containers", "note" if regrow.spawner == "local" else "missing", str(error))]
     try:
         info = client.info()

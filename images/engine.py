@@ -10,12 +10,12 @@ from requests.exceptions import RequestException
 from regrow.images.errors import EngineMissing
 
 
-def connect() -> docker.APIClient:
+def connect(timeout_s: int = 60) -> docker.APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of this machine's. Raises `EngineMissing`."""
     try:
-        return docker.APIClient(version="auto", **kwargs_from_env())
+        return docker.APIClient(version="auto", timeout=timeout_s, **kwargs_from_env())
     except (DockerException, RequestException) as error:
         raise EngineMissing(
-            "No Docker engine answers, and images need one. Start it (systemctl start docker), or install it "
-            "(apt-get install docker.io)."
+            "No Docker engine answers. Start it (systemctl start docker), or install it (apt-get install docker.io). "
+            "Without one, notebook servers run as local processes."
         ) from error

@@ -10,10 +10,11 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException
-from docker.utils import kwargs_from_env
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import Timeout
 
+from regrow.images.engine import connect
+from regrow.images.errors import EngineMissing
 from regrow.spawner.errors import StartError
 
 #: What the engine's client raises when the engine answers with an error, or not at all.
@@ -24,22 +25,11 @@ class EngineError(Exception):
     """The engine cannot be used; the message says what to do."""
 
 
-def connect(timeout_s: int = 60) -> docker.APIClient:
-    """A client of the engine that `DOCKER_HOST` names, or of the local one. Raises `EngineError`."""
-    try:
-        return docker.APIClient(version="auto", timeout=timeout_s, **kwargs_from_env())
-    except ENGINE_ERRORS as error:
-        raise EngineError(
-            "No Docker engine answers. Start it (systemctl start docker), or install it: "
-            "apt-get install docker.io. Without one, notebook servers run as local processes."
-        ) from error
-
-
 def engine_answers() -> bool:
     """Whether there is a Docker engine that this process may use."""
     try:
         connect(timeout_s=5).close()
-    except EngineError:
+    except EngineMissing:
         return False
     return True
 

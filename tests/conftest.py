@@ -4,7 +4,8 @@ import docker
 import pytest
 
 from regrow.images.build import build_image
-from regrow.spawner.engine import EngineError, connect
+from regrow.images.engine import connect
+from regrow.images.errors import EngineMissing
 
 pytest_plugins = ["plugins.no_skips_in_ci"]
 
@@ -16,7 +17,7 @@ def engine():
     """A client of the Docker engine."""
     try:
         connect().close()
-    except EngineError as error:
+    except EngineMissing as error:
         pytest.skip(str(error))
     client = docker.from_env()
     yield client
