@@ -138,7 +138,7 @@ def running_hub(folder: Path, config: dict[str, Any], **options: Any) -> Iterato
         if config["Regrow"]["spawner"] == "local":
             remove_local_servers(hub.data_dir)
         else:
-            remove_containers(hub.data_dir, hub.name)
+            remove_containers(hub.data_dir, hub.name, hub.environment)
 
 
 def remove_local_servers(data_dir: Path) -> None:
@@ -151,9 +151,9 @@ def remove_local_servers(data_dir: Path) -> None:
     _remove(data_dir)
 
 
-def remove_containers(data_dir: Path, name: str) -> None:
-    """Remove what the deployment `name` made on the engine, and `data_dir`."""
-    client = docker.from_env()
+def remove_containers(data_dir: Path, name: str, environment: dict[str, str] | None = None) -> None:
+    """Remove what the deployment `name` made on the engine (that of `environment`), and `data_dir`."""
+    client = docker.from_env(environment={**os.environ, **(environment or {})})
     if client.info()["Swarm"].get("ControlAvailable"):
         for service in client.services.list(filters={"label": f"io.regrow.data-dir={data_dir}"}):
             service.remove()
