@@ -147,6 +147,8 @@ def _containers(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) 
     findings = [Finding("containers", "ok", f"Docker engine {info['ServerVersion']}, Swarm {swarm}")]
     if regrow.spawner == "swarm" and swarm != "active":
         findings.append(Finding("swarm", "missing", "this engine is in no Swarm. docker swarm init"))
+    elif regrow.spawner == "swarm" and not info["Swarm"].get("ControlAvailable"):
+        findings.append(Finding("swarm", "missing", "this engine is a worker; the hub runs on a manager's machine"))
     return findings
 
 
