@@ -17,6 +17,7 @@ from .deferred import Names, deferred
 from .environment import build_roots, prepare_folders, server_environment
 
 MODULE = "regrow.server_extension.launch"
+TOKEN_FILE = Path("/var/lib/regrow/api_token")
 
 # Two thirds of the time that a server's imports take (docs/images.md).
 NOT_NEEDED_TO_START = {
@@ -38,6 +39,7 @@ def main() -> None:
         # Started below an environment that was set up already, such as a terminal's: modules of `$BUILD` are
         # on the path of this very process. -I starts it again without them.
         os.execv(sys.executable, [sys.executable, "-I", "-m", MODULE, *sys.argv[1:]])
+    _take_token()
     roots = build_roots(os.environ)
     abi = abi_key()
     prepare_folders(roots, abi, _say)
@@ -54,6 +56,12 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     become_server()
+
+
+def _take_token() -> None:
+    """Put the token of this start, which the hub's side leaves in a file of a container, where JupyterHub looks."""
+    if "JUPYTERHUB_API_TOKEN" not in os.environ and TOKEN_FILE.exists():
+        os.environ["JUPYTERHUB_API_TOKEN"] = TOKEN_FILE.read_text()
 
 
 def _projects_arguments(root_dir: str) -> list[str]:

@@ -41,6 +41,9 @@ class RegrowSpawner(LoggingConfigurable):
     # What JupyterHub's Spawner brings.
     user: Any
     orm_spawner: Any
+    name: str
+    cpu_limit: float | None
+    mem_limit: int | None
     _log_name: str
     _spawn_future: Any
 
@@ -59,9 +62,13 @@ class RegrowSpawner(LoggingConfigurable):
     )
     spawn_note = Unicode(config=True, help="A sentence below the profiles on the spawn page, as plain text.")
 
+    #: Whether a stopped server keeps something that a user may want to be rid of.
+    keeps_container = False
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.profile: Profile = parse_profiles(self.profiles)[0]
+        self.anew = False  # whether the user asked for a new container
         self._events: list[dict[str, Any]] = []
         self._event_added = asyncio.Event()
 
@@ -73,7 +80,9 @@ class RegrowSpawner(LoggingConfigurable):
     async def get_options_form(self) -> str:
         """The spawn page's form."""
         last = self.orm_spawner.user_options if self.orm_spawner else None
-        return render_form(self._offered(), (last or {}).get("profile"), self.spawn_note)
+        return render_form(
+            self._offered(), (last or {}).get("profile"), self.spawn_note, can_be_made_anew=self.keeps_container
+        )
 
     def run_options_from_form(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
         return options_from_form(form_data)
@@ -84,9 +93,14 @@ class RegrowSpawner(LoggingConfigurable):
     async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
         """JupyterHub calls this for every way of starting a server, so this is where the choice is checked."""
         self._events.clear()
-        self.profile = choose(self._offered(), user_options)
-        self.cpu_limit = self.profile.cpus or None
-        self.mem_limit = self.profile.memory_bytes or None
+        self.profile, self.anew = choose(self._offered(), user_options)
+        # A profile without a limit leaves the deployment's own.
+        if self.profile.cpus:
+            self.cpu_limit = self.profile.cpus
+        if self.profile.memory_bytes:
+            self.mem_limit = self.profile.memory_bytes
+        # Asked for once, not for every start from now on.
+        self.orm_spawner.user_options = {name: value for name, value in user_options.items() if name != "anew"}
         self.say(5, f"Profile {self.profile.name}: {self.profile.resources}.")
 
     # Progress
@@ -125,6 +139,9 @@ class RegrowSpawner(LoggingConfigurable):
         builds = []
         for group in sorted(self.user.groups, key=lambda group: str(group.name)):
             readers = (group.properties or {}).get(READ_ONLY_PROPERTY, [])
+            if not isinstance(readers, list):
+                self.log.warning("The property %s of %s is no list: nobody may write.", READ_ONLY_PROPERTY, group.name)
+                readers = [self.user.name]
             path = group_build_path(Path(self.data_dir), group.name)
             builds.append(GroupBuild(group.name, path, writable=self.user.name not in readers))
         return builds
@@ -136,10 +153,12 @@ class RegrowSpawner(LoggingConfigurable):
             for build in self.group_builds:
                 make_group_build(build.path, owner)
         except VolumeError as error:
-            raise StartError(str(error), reason="volume", status_code=507) from error
+            raise StartError(str(error), reason="volume", status_code=409) from error
 
     def discard_volumes(self) -> None:
-        """Take a deleted user's files away, and remove those whose time is over."""
+        """Take a deleted user's files away, and remove those whose time is over. A named server has none of its own."""
+        if self.name:
+            return
         deleted_dir = Path(self.data_dir) / "deleted"
         kept = discard_user_volumes(self.volumes_of_user, deleted_dir)
         if kept:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from dockerspawner import DockerSpawner
 from traitlets import Enum, Int, List, Unicode, default
 
@@ -21,6 +22,18 @@ HOME = "/home/jovyan"
 BUILD_ROOT = "/build"
 
 Result = TypeVar("Result")
+
+
+async def uninterrupted(work: Awaitable[Result], *, undo: Callable[[], Awaitable[None]]) -> Result:
+    """`work` of the engine. When the start is cancelled meanwhile, what it did is waited for and undone."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(*ENGINE_ERRORS):
+            await task
+            await undo()
+        raise
 
 
 class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
@@ -151,14 +164,32 @@ class ContainerSpawner(RegrowSpawner, DockerSpawner):  # type: ignore[misc]
                 status_code=409,
             )
 
+    async def create_object(self) -> dict[str, Any]:
+        made: dict[str, Any] = await uninterrupted(super().create_object(), undo=self._remove_unwanted)
+        return made
+
+    async def _remove_unwanted(self) -> None:
+        remove = {"container": "remove_container", "service": "remove_service"}[self.object_type]
+        await self.docker(remove, self.object_name)
+
+    async def get_object(self) -> dict[str, Any] | None:
+        """What has this server's name, or None. DockerSpawner's takes an engine in trouble for nothing."""
+        try:
+            found: dict[str, Any] = await self.docker(f"inspect_{self.object_type}", self.object_name)
+        except NotFound:
+            self.object_id = ""
+            return None
+        self.object_id = found[self.object_id_key]
+        return found
+
     async def poll(self) -> Any:
-        """As DockerSpawner's; while the engine doesn't answer, a server counts as running."""
+        """As DockerSpawner's; while the engine is gone or in trouble, a server counts as running."""
         if self._is_anothers:
             return 0  # so that the hub doesn't stop it
         try:
             return await super().poll()
         except ENGINE_ERRORS as error:
-            if isinstance(error, APIError):
+            if isinstance(error, APIError) and not error.is_server_error():
                 raise
             self.log.warning("The Docker engine doesn't answer; %s counts as running until it does.", self._log_name)
             return None

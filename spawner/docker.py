@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
-import io
 import json
-import tarfile
 from contextlib import suppress
 from typing import Any
 
@@ -16,15 +13,17 @@ from docker.types import DeviceRequest
 from jupyterhub.utils import maybe_future
 
 from regrow.images.check import ImageInfo
-from regrow.spawner.container import ContainerSpawner
-from regrow.spawner.engine import ENGINE_ERRORS
+from regrow.spawner.container import ContainerSpawner, uninterrupted
+from regrow.spawner.container_files import put_file, read_text
 from regrow.spawner.packages import LIST_FILE, AddedPackages, added_packages, read_list, write_list
 from regrow.spawner.volumes import safe_name
 
-# New for every start, and so no reason to make a container anew.
-_CHANGING_ENV = {"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"}
+#: Where `regrow-singleuser` finds the token of this start. The container's environment is fixed when it is made, and
+#: a token must be worth nothing once the server has stopped.
+TOKEN_FILE = "/var/lib/regrow/api_token"
+_TOKEN_VARIABLES = ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")
+
 _LAST_LINES = 15
-_LIST_LIMIT_BYTES = 4 * 1024**2
 
 
 class RegrowDockerSpawner(ContainerSpawner):
@@ -33,48 +32,54 @@ class RegrowDockerSpawner(ContainerSpawner):
     extra_create_kwargs: Any
     extra_host_config: Any
 
+    # The token is handed to each start anew, so the hub revokes it when the server stops.
+    will_resume = False
+    keeps_container = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._admins_create_kwargs = self.extra_create_kwargs
         self._admins_host_config = self.extra_host_config
+        self._image_uid = 0
         self._labels: dict[str, str] = {}
         self._not_carried_over = AddedPackages()
         self._made_anew_because = ""
         self._made_now = False  # whether this start made the container
-        self._issued_token = ""  # what the hub gave to this start; a container from before keeps its own
 
     @property
-    def will_resume(self) -> bool:
-        """Whether a stopped container will use this start's token again: if not, the hub revokes it."""
-        if self.spawn_is_failing:
-            return bool(self.api_token != self._issued_token)
-        return not self.remove
+    def _name_aside(self) -> str:
+        """Name of the container from before while the one that replaces it is tried. No user's is named so."""
+        return f"{self.object_name}-before"
+
+    def get_env(self) -> dict[str, str]:
+        return {name: value for name, value in super().get_env().items() if name not in _TOKEN_VARIABLES}
+
+    # Starting
 
     async def start_server(self) -> tuple[str, int]:
         self._made_now = False
-        self._issued_token = self.api_token
         self._not_carried_over = AddedPackages()
         image = await self.prepare()
-        create_kwargs = await self._evaluated(self._admins_create_kwargs)
-        host_config = {**self._host_config(), **await self._evaluated(self._admins_host_config)}
-        self._labels = self._plan(image, [create_kwargs, host_config])
-        self.extra_host_config = host_config
-        self.extra_create_kwargs = {
-            "hostname": safe_name(self.user.name)[:63].strip("-"),
-            **create_kwargs,
-            "labels": {**create_kwargs.get("labels", {}), **self._labels},
-        }
+        self._image_uid = image.uid
+        await self._specify(image)
+        await self._put_back()  # what a hub that was killed in the middle of a start left aside
         container = await self.get_object()
         self._is_anothers = False
         if container:
             self.refuse_anothers(container["Config"]["Labels"])
-        if container and (reason := self._why_anew(container["Config"]["Labels"] or {})):
-            await self._retire(container, reason)
-            container = None
+            if container["State"]["Running"]:  # of a stop while the engine was away
+                await self.docker("stop", container["Id"])
+            if reason := self._why_anew(container["Config"]["Labels"]):
+                await self._put_aside(container, reason)
+                container = None
         self.say(30, "Starting your container." if container else f"Making a container from {self.image}.")
-        return await self.listening(*await super(ContainerSpawner, self).start())
+        address = await self.listening(*await super(ContainerSpawner, self).start())
+        await self._remove(self._name_aside)
+        return address
 
-    def _host_config(self) -> dict[str, Any]:
+    async def _specify(self, image: ImageInfo) -> None:
+        """What DockerSpawner leaves open; an administrator's own settings win."""
+        create_kwargs = await self._evaluated(self._admins_create_kwargs)
         host_config: dict[str, Any] = {
             "cap_drop": self.dropped_capabilities,
             "pids_limit": self.pids_limit,
@@ -83,33 +88,46 @@ class RegrowDockerSpawner(ContainerSpawner):
         }
         if self.profile.gpus:
             host_config["device_requests"] = [DeviceRequest(count=self.profile.gpus, capabilities=[["gpu"]])]
-        return host_config
-
-    def _plan(self, image: ImageInfo, settings: list[Any]) -> dict[str, str]:
-        """What this server's container depends on, as labels; a container with other ones is made anew."""
-        env = {name: value for name, value in self.get_env().items() if name not in _CHANGING_ENV}
-        profile = [self.profile.slug, self.cpu_limit, self.mem_limit, self.profile.gpus]
-        return {
+        host_config.update(await self._evaluated(self._admins_host_config))
+        command = await maybe_future(self.get_command())
+        settings = [self.get_env(), self.volume_binds, self.network_name, command, create_kwargs, host_config]
+        self._labels = {
             **self.owner_labels,
+            # A user who was deleted and made again is another user.
+            "io.regrow.user-since": str(self.user.orm_user.created),
             "io.regrow.image-id": image.id,
-            "io.regrow.profile": _digest(profile),
-            "io.regrow.settings": _digest([env, self.volume_binds, self.network_name, settings]),
+            "io.regrow.profile": _digest([self.profile.slug, self.cpu_limit, self.mem_limit, self.profile.gpus]),
+            "io.regrow.settings": _digest(settings),
+        }
+        self.extra_host_config = host_config
+        self.extra_create_kwargs = {
+            "hostname": safe_name(self.user.name)[:63].strip("-"),
+            "user": "jovyan",
+            **create_kwargs,
+            "labels": {**create_kwargs.get("labels", {}), **self._labels},
         }
 
     def _why_anew(self, labels: dict[str, str]) -> str:
         """Why the container with `labels` can't be started again, in words for its user; empty if it can."""
+        if self.anew:
+            return "you asked for it"
         reasons = {
+            "io.regrow.user-since": "a user of your name had it before you",
             "io.regrow.image-id": f"the image {self.image} has changed",
             "io.regrow.profile": "its profile has changed",
             "io.regrow.settings": "its volumes or settings have changed",
         }
         return next((why for label, why in reasons.items() if labels.get(label) != self._labels[label]), "")
 
-    async def _retire(self, container: dict[str, Any], reason: str) -> None:
-        """Remove a container that can't be used again, remembering what its user had installed in it."""
-        self._not_carried_over = await self._installed_in(container["Id"])
+    async def _put_aside(self, container: dict[str, Any], reason: str) -> None:
+        """Make room for a new container, remembering what the user had installed in the one from before."""
+        message = f"Your container is made anew because {reason}. Your home, projects and builds are kept."
         self._made_anew_because = reason
-        await self.docker("remove_container", container["Id"], v=True, force=True)
+        if container["Config"]["Labels"]["io.regrow.user-since"] != self._labels["io.regrow.user-since"]:
+            await self._remove(container["Id"])
+        else:
+            self._not_carried_over = await self.in_thread(_installed_in, self.client, container["Id"])
+            await self.docker("rename", container["Id"], self._name_aside)
         self.object_id = ""
         detail = []
         if self._not_carried_over:
@@ -117,56 +135,69 @@ class RegrowDockerSpawner(ContainerSpawner):
                 f"Not carried over: {self._not_carried_over.in_words()}.",
                 "To have them again, run in a terminal: regrow packages install",
             ]
-        message = f"Your container is made anew because {reason}. Your home, projects and builds are kept."
         self.say(20, message, detail=detail)
+
+    async def _put_back(self) -> None:
+        """Give the container that was put aside its name again: the one that replaced it never became ready."""
+        with suppress(NotFound):
+            aside = await self.docker("inspect_container", self._name_aside)
+            if self.is_ours(aside["Config"]["Labels"]):
+                await self._remove(self.object_name)
+                await self.docker("rename", aside["Id"], self.object_name)
 
     async def create_object(self) -> dict[str, Any]:
         self._made_now = True
-        # A cancelled start must still wait for what the engine makes, so that it can be removed.
-        making = asyncio.ensure_future(super().create_object())
-        try:
-            made: dict[str, Any] = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            with suppress(*ENGINE_ERRORS):
-                await making
-            raise
+        made = await super().create_object()
         if self._not_carried_over:
             content = write_list(self._not_carried_over, self._made_anew_because)
-            await self.docker("put_archive", made["Id"], "/", _archive_of(LIST_FILE, content.encode()))
+            await self._put_file(made["Id"], LIST_FILE, content, mode=0o644)
         return made
 
+    async def start_object(self) -> None:
+        await self._put_file(self.container_id, TOKEN_FILE, self.api_token, mode=0o600)
+        await uninterrupted(super().start_object(), undo=self.stop_object)
+
+    # Stopping and cleaning up
+
     async def run_post_stop_hook(self) -> None:
-        """JupyterHub calls this after every stop, also of a server that never became ready: that one is removed."""
-        if self._made_now and self.spawn_is_failing:
-            with suppress(NotFound):
-                await self.docker("remove_container", self.object_name, v=True, force=True)
-            self.object_id = ""
+        """JupyterHub calls this after every stop. Of a start that failed, the container from before is what stays."""
+        if self.spawn_is_failing and not self._is_anothers:
+            if self._made_now:
+                await self._remove(self.object_name)
+                self.object_id = ""
+            await self._put_back()
         self._made_now = False
         await maybe_future(super().run_post_stop_hook())
 
     async def delete_forever(self) -> None:
-        """Called when the user is deleted: no container stays, and their files go where nobody finds them by name."""
-        container = await self.get_object()
-        if container and self.is_ours(container["Config"]["Labels"]):
-            await self.docker("remove_container", container["Id"], v=True, force=True)
-        self.discard_volumes()
+        """Called when the user or a named server is deleted: nothing stays for the next of that name."""
+        try:
+            self.discard_volumes()
+        finally:
+            for name in (self.object_name, self._name_aside):
+                with suppress(NotFound):
+                    container = await self.docker("inspect_container", name)
+                    if self.is_ours(container["Config"]["Labels"]):
+                        await self._remove(container["Id"])
 
     async def last_lines(self) -> str:
         lines: bytes = await self.docker("logs", self.container_id, tail=_LAST_LINES)
-        return lines.decode(errors="replace").strip()
+        said = lines.decode(errors="replace").strip()
+        if self._made_now:
+            return said
+        return (
+            f"{said}\nIf something that was installed in the container broke it, choose a new container on this page."
+        )
 
-    async def _installed_in(self, container_id: str) -> AddedPackages:
-        changes = await self.docker("diff", container_id) or []
-        states = await self._read(container_id, "/var/lib/apt/extended_states")
-        still_missing = read_list(await self._read(container_id, LIST_FILE))
-        return added_packages(changes, states) | still_missing
+    async def _remove(self, container: str) -> None:
+        with suppress(NotFound):
+            await self.docker("remove_container", container, v=True, force=True)
 
-    async def _read(self, container_id: str, path: str) -> str:
-        """A text file of a container, of which its user may have made anything; empty where there is none to read."""
-        try:
-            return await self.in_thread(_read_file, self.client, container_id, path)
-        except (NotFound, tarfile.TarError):
-            return ""
+    async def _put_file(self, container_id: str, path: str, content: str, *, mode: int) -> None:
+        def put() -> None:
+            put_file(self.client, container_id, path, content, mode=mode, uid=self._image_uid)
+
+        await self.in_thread(put)
 
     async def _evaluated(self, kwargs: Any) -> dict[str, Any]:
         value = self._eval_if_callable(kwargs)
@@ -174,23 +205,11 @@ class RegrowDockerSpawner(ContainerSpawner):
         return evaluated
 
 
-def _read_file(client: Any, container_id: str, path: str) -> str:
-    chunks, stat = client.get_archive(container_id, path)
-    if stat["size"] > _LIST_LIMIT_BYTES:
-        return ""
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-        member = tar.next()
-        content = tar.extractfile(member) if member and member.isfile() else None
-        return content.read().decode(errors="replace") if content else ""
-
-
-def _archive_of(path: str, content: bytes) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo(path.lstrip("/"))
-        member.size, member.mode = len(content), 0o644
-        tar.addfile(member, io.BytesIO(content))
-    return archive.getvalue()
+def _installed_in(client: Any, container_id: str) -> AddedPackages:
+    changes = client.diff(container_id) or []
+    states = read_text(client, container_id, "/var/lib/apt/extended_states")
+    still_missing = read_list(read_text(client, container_id, LIST_FILE))
+    return added_packages(changes, states) | still_missing
 
 
 def _digest(value: Any) -> str:

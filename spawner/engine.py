@@ -99,7 +99,7 @@ def propagates(folder: Path) -> bool:
     where = folder.resolve()
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split(" ")
-        point = Path(fields[4].encode().decode("unicode_escape"))
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]))
         optional = fields[6 : fields.index("-")]
         if (where == point or point in where.parents) and len(point.parts) >= best:
             best, shared = len(point.parts), any(field.startswith("shared:") for field in optional)
@@ -122,12 +122,12 @@ def explain(error: Exception, what: str) -> StartError:
                 f"The Docker engine's disk is full while it {what}. Your files are as they were. An administrator can "
                 "make room (docker system df shows what takes it) and you can try again.",
                 reason="disk",
-                status_code=507,
+                status_code=409,
             )
         return StartError(f"The Docker engine failed while it {what}: {answer}", reason="engine")
     return StartError(
         f"The Docker engine doesn't answer while it {what}. Your files are as they were. An administrator can start "
         "it (systemctl start docker) and you can try again.",
         reason="engine",
-        status_code=503,
+        status_code=409,
     )

@@ -60,8 +60,9 @@ class RegrowLocalSpawner(RegrowSpawner, LocalProcessSpawner):  # type: ignore[mi
         if self.profile.gpus:
             self.say(10, "Local processes share this machine's GPUs: the profile's number is not enforced.")
         self.make_volumes(Owner(os.getuid(), os.getgid()))
+        await self._end_untracked()
         projects = self.volumes_of_user.home / "projects"
-        if not projects.exists():
+        if not projects.is_symlink() and not projects.exists():
             projects.symlink_to("../projects")
         self.say(30, "Starting the notebook server as a local process.")
         with self.log_file.open("wb") as log:
@@ -73,9 +74,26 @@ class RegrowLocalSpawner(RegrowSpawner, LocalProcessSpawner):  # type: ignore[mi
             }
             host, port = await super().start()
         self.started_at = _started_at(self.pid)
+        self._pid_file.write_text(f"{self.pid} {self.started_at}")
         self.say(60, "Waiting for JupyterLab.")
         await self.wait_listening(host, port, self._has_died, self._last_lines)
         return host, port
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.volumes_of_user.root / "server.pid"
+
+    async def _end_untracked(self) -> None:
+        """End a server that a hub started and didn't live to write down."""
+        if not self._pid_file.exists():
+            return
+        pid, started_at = map(int, self._pid_file.read_text().split())
+        if started_at and _started_at(pid) == started_at:
+            self.log.warning("Ending process %d, a server of %s that no hub knows.", pid, self._log_name)
+            self.pid, self.started_at = pid, started_at
+            await self.stop()
+        self._pid_file.unlink()
+        self.clear_state()
 
     async def poll(self) -> int | None:
         if self.proc is None and self.pid and _started_at(self.pid) != self.started_at:

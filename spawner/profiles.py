@@ -66,20 +66,25 @@ def offered(profiles: Sequence[Profile], user_groups: set[str]) -> list[Profile]
     return [profile for profile in profiles if not profile.groups or user_groups & set(profile.groups)]
 
 
-def choose(profiles: Sequence[Profile], options: Mapping[str, Any]) -> Profile:
-    """The profile that `options` (from the form or the REST API) ask for, the first one if they name none.
+def choose(profiles: Sequence[Profile], options: Mapping[str, Any]) -> tuple[Profile, bool]:
+    """The profile that `options` (from the form or the REST API) ask for, and whether for a new container.
+
+    Without `profile` it is the first one. `anew` is true, or `yes` as the form sends it.
 
     Raises `BadOptions` for anything that is not on offer: the form is only a suggestion, this is the check.
     """
-    unknown = sorted(set(options) - {"profile"})
+    unknown = sorted(set(options) - {"profile", "anew"})
     if unknown:
-        raise BadOptions(f"Unknown option {unknown[0]!r}. A server is started with one option: profile.")
+        raise BadOptions(f"Unknown option {unknown[0]!r}. A server is started with the options profile and anew.")
+    anew = options.get("anew", False)
+    if anew not in (True, False, "yes"):
+        raise BadOptions(f"The option anew is true or false, not {anew!r}.")
     if not profiles:
         raise BadOptions("No profile is open to you. Ask an administrator to add you to a group that has one.")
     slug = options.get("profile", profiles[0].slug)
     for profile in profiles:
         if profile.slug == slug:
-            return profile
+            return profile, bool(anew)
     choices = ", ".join(profile.slug for profile in profiles)
     raise BadOptions(f"There is no profile {slug!r} for you. Choose one of: {choices}.")
 
@@ -92,11 +97,13 @@ def options_from_form(form: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {field: values[0] for field, values in form.items()}
 
 
-def render_form(profiles: Sequence[Profile], chosen: str | None, note: str = "") -> str:
+def render_form(
+    profiles: Sequence[Profile], chosen: str | None, note: str = "", *, can_be_made_anew: bool = False
+) -> str:
     """The spawn page's form: one card per profile, the last choice selected."""
     if chosen not in {profile.slug for profile in profiles}:
         chosen = profiles[0].slug if profiles else None
-    html: str = _template().render(profiles=profiles, chosen=chosen, note=note)
+    html: str = _template().render(profiles=profiles, chosen=chosen, note=note, can_be_made_anew=can_be_made_anew)
     return html
 
 

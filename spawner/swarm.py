@@ -19,7 +19,6 @@ from traitlets import Unicode
 
 from regrow.spawner.base import answers_http
 from regrow.spawner.container import ContainerSpawner
-from regrow.spawner.engine import ENGINE_ERRORS
 from regrow.spawner.errors import StartError, ended_before_ready
 from regrow.spawner.swarm_network import published_at
 from regrow.spawner.volumes import safe_name
@@ -89,12 +88,14 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
 
     def _specify(self) -> None:
         """What SwarmSpawner leaves open; an administrator's own settings win."""
-        self.extra_create_kwargs = {"labels": self.owner_labels, **self._admins_create_kwargs}
+        create, container = self._admins_create_kwargs, self._admins_container_spec
+        self.extra_create_kwargs = {**create, "labels": {**create.get("labels", {}), **self.owner_labels}}
         self.extra_container_spec = {
             "cap_drop": self.dropped_capabilities,
-            "labels": self.owner_labels,
             "hostname": safe_name(self.user.name)[:63].strip("-"),
-            **self._admins_container_spec,
+            "user": "jovyan",
+            **container,
+            "labels": {**container.get("labels", {}), **self.owner_labels},
         }
         # On the task's own machine: the routing mesh would open the port on every machine of the Swarm.
         self.extra_endpoint_spec = {"ports": {None: (self.port, "tcp", "host")}, **self._admins_endpoint_spec}
@@ -119,17 +120,6 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
         # docker-py has no name for it.
         resources.setdefault("Limits", {})["Pids"] = self.pids_limit
         return resources
-
-    async def create_object(self) -> dict[str, Any]:
-        # A cancelled start must still wait for what the engine makes, so that it can be removed.
-        making = asyncio.ensure_future(super().create_object())
-        try:
-            made: dict[str, Any] = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            with suppress(*ENGINE_ERRORS):
-                await making
-            raise
-        return made
 
     async def start_object(self) -> None:
         """Wait until the service's container runs. Raises `StartError` once the Swarm says that it will not."""
@@ -176,7 +166,7 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
             f"No machine of this deployment can run the profile {self.profile.name} ({self.profile.resources}): the "
             f"Swarm says {why!r}. Choose a smaller profile, or ask an administrator to add a machine.",
             reason="no machine",
-            status_code=503,
+            status_code=409,
         )
 
     async def get_ip_and_port(self) -> tuple[str, int]:
@@ -219,8 +209,10 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
 
     async def delete_forever(self) -> None:
         """Called when the user is deleted: their files go where nobody finds them by name."""
-        await self._remove_service()
-        self.discard_volumes()
+        try:
+            self.discard_volumes()
+        finally:
+            await self._remove_service()
 
     async def _remove_service(self) -> None:
         service = await self.get_object()

@@ -24,7 +24,7 @@ def test_resources_are_said_in_words():
 
 
 def test_without_a_choice_the_first_profile_is_taken():
-    assert choose(PROFILES, {}).slug == "small"
+    assert choose(PROFILES, {}) == (PROFILES[0], False)
 
 
 def test_a_profile_for_a_group_is_offered_to_its_members_only():
@@ -47,7 +47,8 @@ def test_without_any_profile_the_user_is_told_whom_to_ask():
 )
 def test_whatever_is_sent_only_an_offered_profile_comes_out(options):
     try:
-        assert choose(PROFILES, options) in PROFILES
+        profile, anew = choose(PROFILES, options)
+        assert profile in PROFILES and anew in (True, False)
     except BadOptions as error:
         assert error.status_code == 400
 
