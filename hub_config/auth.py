@@ -67,10 +67,9 @@ class RegrowAuthenticator(NativeAuthenticator):  # type: ignore[misc]
         return [(route, ours.get(route, handler)) for route, handler in super().get_handlers(app)]
 
     def _add_administrator(self, name: str, password: str) -> None:
+        if self.user_exists(name):
+            self.log.warning("The administrator %s exists already and keeps their password.", name)
+            return
         encoded = bcrypt.hashpw(password.encode(), bcrypt.gensalt())
-        if user := self.get_user(name):
-            user.password = encoded
-            user.is_authorized = True
-        else:
-            self.db.add(UserInfo(username=name, password=encoded, is_authorized=True))
+        self.db.add(UserInfo(username=name, password=encoded, is_authorized=True))
         self.db.commit()

@@ -104,6 +104,11 @@ class Regrow(Configurable):
         return Path(self.data_dir) / "hub"
 
     @property
+    def administrator_file(self) -> Path:
+        """Marks that the first administrator was made, and says their name."""
+        return self.hub_dir / "administrator"
+
+    @property
     def first_password_file(self) -> Path:
         """Where `regrow up` leaves the first administrator's name and password for the hub to take."""
         return self.hub_dir / "first_password"
@@ -163,7 +168,9 @@ def _configure_sign_in(c: Config, regrow: Regrow) -> None:
     if "authenticator_class" in c.JupyterHub:
         return
     c.JupyterHub.authenticator_class = "regrow.hub_config.auth.RegrowAuthenticator"
-    c.Authenticator.setdefault("admin_users", set()).add(regrow.admin_name)
+    if isinstance(c.Authenticator.admin_users, list | tuple):
+        c.Authenticator.admin_users = set(c.Authenticator.admin_users)
+    c.Authenticator.admin_users.add(regrow.admin_name)
     # Its pages put "Authorize Users" and "Change Password" into the hub's menu.
     c.JupyterHub.setdefault("template_paths", []).append(str(Path(nativeauthenticator.__file__).parent / "templates"))
     # NativeAuthenticator has its own list of who was authorized.

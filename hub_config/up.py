@@ -18,6 +18,7 @@ from regrow.hub_config.proxy import ProxyError, ensure_proxy
 from regrow.hub_config.secrets import secret
 from regrow.images.build import build_image, image_exists
 from regrow.images.check import ImageError
+from regrow.images.progress import BuildProgress
 from regrow.spawner.engine import EngineError
 from regrow.spawner.profiles import ProfileError
 
@@ -67,6 +68,8 @@ class UpApp(Application):
     def start(self) -> None:
         """Set up, then replace this process by the hub."""
         file = self._config_file()
+        if self.port and not (self.port.isdecimal() and 0 < int(self.port) < 65536):
+            self._stop(f"{self.port!r} is not a port.", status=2)
         try:
             given = Regrow(config=self.config)
             overrides = Config({"Regrow": {name: getattr(given, name) for name in self.config.Regrow}})
@@ -86,7 +89,11 @@ class UpApp(Application):
             if regrow.spawner != "local":
                 self._build_images(regrow)
             self._make_first_administrator(regrow, config)
-        except (ProxyError, EngineError, ImageError, ProfileError, TraitError, OSError) as error:
+        except (SyntaxError, NameError, AttributeError, TypeError, ImportError) as error:
+            self._stop(f"The configuration {file} can't be used: {type(error).__name__}: {error}", status=2)
+        except (ProfileError, TraitError) as error:
+            self._stop(f"The configuration {file} can't be used: {error}", status=2)
+        except (ProxyError, EngineError, ImageError, OSError) as error:
             self._stop(str(error), status=1)
         print(f"Hub: {config.JupyterHub.bind_url} (Ctrl-C stops it and leaves users' servers)", flush=True)
         os.execv(sys.executable, [sys.executable, "-m", "jupyterhub", "-f", str(file)])
@@ -115,18 +122,21 @@ class UpApp(Application):
             variant = OUR_IMAGES.get(profile.image)
             if variant and not image_exists(profile.image):
                 print(f"Image: {profile.image} is missing and is built now. This takes some minutes, once.", flush=True)
-                build_image(variant, uid=os.getuid() or 1000)
-            print(f"Image: {profile.image} ({profile.name}).", flush=True)
+                with BuildProgress() as progress:
+                    build_image(variant, uid=os.getuid() or 1000, progress=progress)
+            there = "" if image_exists(profile.image) else " IS MISSING: build or pull it"
+            print(f"Image: {profile.image} ({profile.name}){there}.", flush=True)
 
     def _make_first_administrator(self, regrow: Regrow, config: Config) -> None:
-        ours = "RegrowAuthenticator" in config.JupyterHub.get("authenticator_class", "")
-        if not ours or (regrow.hub_dir / "jupyterhub.sqlite").exists():
+        ours = "RegrowAuthenticator" in str(config.JupyterHub.get("authenticator_class", ""))
+        if not ours or (regrow.administrator_file.exists() and not regrow.first_password_file.exists()):
             return
         password = secrets.token_urlsafe(12)
         if regrow.first_password_file.exists():
             password = secret(regrow.first_password_file).split(":", 1)[1]
         else:
             secret(regrow.first_password_file, f"{regrow.admin_name}:{password}")
+            regrow.administrator_file.write_text(regrow.admin_name)
         print(f"\n  Sign in as  {regrow.admin_name}\n  password    {password}\n  (shown once)\n", flush=True)
 
     def _stop(self, message: str, status: int) -> NoReturn:

@@ -16,6 +16,7 @@ from requests.exceptions import Timeout
 from regrow.images.engine import connect
 from regrow.images.errors import EngineMissing
 from regrow.spawner.errors import StartError
+from regrow.spawner.volumes import mount_points
 
 #: What the engine's client raises when the engine answers with an error, or not at all.
 ENGINE_ERRORS = (APIError, DockerException, NoConnection, Timeout)
@@ -95,15 +96,17 @@ def propagates(folder: Path) -> bool:
 
     They do where the mount that it is on is shared: `shared:N` in its optional fields, proc_pid_mountinfo(5).
     """
-    best, shared = -1, False
+    optional = [
+        fields[6 : fields.index("-")]
+        for fields in (line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    ]
     where = folder.resolve()
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split(" ")
-        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]))
-        optional = fields[6 : fields.index("-")]
-        if (where == point or point in where.parents) and len(point.parts) >= best:
-            best, shared = len(point.parts), any(field.startswith("shared:") for field in optional)
-    return shared
+    above = [
+        (len(point.parts), number, any(field.startswith("shared:") for field in optional[number]))
+        for number, point in enumerate(mount_points())
+        if where == point or point in where.parents
+    ]
+    return max(above)[2]
 
 
 def explain(error: Exception, what: str) -> StartError:

@@ -7,6 +7,7 @@ hold those belong to the hub alone, so no path built here can be led astray by a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import string
 import time
@@ -111,24 +112,39 @@ def discard_user_volumes(volumes: UserVolumes, deleted_dir: Path) -> Path | None
 
 
 def purge_deleted(deleted_dir: Path, keep_s: float, now: float) -> list[Path]:
-    """Remove folders of users who were deleted more than `keep_s` seconds before `now`; returns what was removed."""
+    """Remove folders of users who were deleted more than `keep_s` seconds before `now`; returns what was removed.
+
+    A folder with something mounted in it stays: what is mounted there is not the user's.
+    """
     if not deleted_dir.exists():
         return []
     expired = [kept for kept in deleted_dir.iterdir() if kept.lstat().st_mtime < now - keep_s]
-    for kept in expired:
+    removable = [kept for kept in expired if not any(kept in point.parents for point in mount_points())]
+    for kept in removable:
         shutil.rmtree(kept)
-    return expired
+    return removable
+
+
+def mount_points() -> list[Path]:
+    """Every mount point that this process sees, in the order in which they were mounted (proc_pid_mountinfo(5))."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])) for line in lines]
 
 
 def _is_untouched(volumes: UserVolumes) -> bool:
-    """Whether all that is there is what the system made: dot files, and empty folders."""
-    made = [entry for entry in volumes.home.iterdir() if not entry.name.startswith(".")]
-    if any(entry.name != "projects" for entry in made):
+    """Whether every file that is there was made by JupyterLab and the kernel, not by the user."""
+    if any(volumes.projects.iterdir()):
         return False
-    build_files = (files for _, _, files in os.walk(volumes.build))
-    return not any(volumes.projects.iterdir()) and not any(
-        file for files in build_files for file in files if not file.startswith(".")
+    files = (Path(folder, name) for folder, _, names in os.walk(volumes.root) for name in names)
+    made_by_us = {volumes.root / "server.log", volumes.root / "server.pid"}
+    return all(
+        file in made_by_us or any(folder in file.parents for folder in _system_folders(volumes)) for file in files
     )
+
+
+def _system_folders(volumes: UserVolumes) -> list[Path]:
+    jupyter = [volumes.home / folder for folder in (".local/share/jupyter", ".jupyter", ".ipython", ".cache")]
+    return [*jupyter, *volumes.build.glob("*/.regrow")]
 
 
 def _make_private(folder: Path) -> None:
@@ -142,8 +158,15 @@ def _make_owned(folder: Path, owner: Owner) -> None:
     try:
         folder.mkdir(mode=0o755, exist_ok=True)
         have = folder.lstat()
-        if (have.st_uid, have.st_gid) != (owner.uid, owner.gid):
-            os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
+        if (have.st_uid, have.st_gid) == (owner.uid, owner.gid):
+            return
+        if any(folder.iterdir()):
+            raise VolumeError(
+                f"What is in {folder} belongs to user {have.st_uid}, and the image's user is {owner.uid} here (a former "
+                "kind of server, another uid in the image, userns-remap switched). Nothing was changed. An administrator can give it "
+                f"over: chown -R --from={have.st_uid} {owner.uid}:{owner.gid} {folder}"
+            )
+        os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
     except PermissionError as error:
         raise VolumeError(
             f"The hub may not give {folder} to user {owner.uid}, who owns the files of the image. "
@@ -155,6 +178,6 @@ def _make_owned(folder: Path, owner: Owner) -> None:
 
 def _explain(folder: Path, error: OSError) -> str:
     return (
-        f"The folder {folder.name} of this server could not be made: {error.strerror}. Nothing was changed. "
+        f"The folder {folder.name} of this server could not be made: {error.strerror}. Your files are as they were. "
         "An administrator can make room below the hub's data_dir and try again."
     )

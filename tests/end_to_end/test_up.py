@@ -81,6 +81,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(tmp_path):
         (["up", "nonsense"], 2, "takes no argument 'nonsense'"),
         (["up", "--config=/nowhere.py"], 2, "There is no configuration /nowhere.py"),
         (["up", "--spawner=magic"], 2, "magic"),
+        (["up", "--port=abc"], 2, "'abc' is not a port"),
         (["doctor", "nonsense"], 2, "takes no argument"),
     ],
 )
@@ -97,6 +98,8 @@ def test_a_mistake_on_the_command_line_is_named_with_status_2(arguments, status,
         ("[]", "Regrow.profiles is empty"),
         ('[{"slug": "x", "name": "X", "cpus": -1}]', "cpus is -1"),
         ('[{"slug": "x", "name": "X", "memory": 1}]', "unexpected keyword argument 'memory'"),
+        ("[nonsense]", "name 'nonsense' is not defined"),
+        ("[", "was never closed"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named_and_nothing_is_started(tmp_path, profiles, message):
@@ -109,7 +112,7 @@ def test_a_mistake_in_the_configuration_is_named_and_nothing_is_started(tmp_path
     done = regrow("up", cwd=tmp_path, env=NO_ENGINE)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.returncode == 1
+    assert done.returncode == 2
 
 
 def test_help_describes_every_option():

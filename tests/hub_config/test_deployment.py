@@ -82,7 +82,14 @@ def test_the_command_line_of_regrow_up_wins_over_the_file(c, monkeypatch, tmp_pa
     monkeypatch.setenv(CONFIG_VARIABLE, json.dumps({"Regrow": {"admin_name": "root-of-all"}}))
     c.Regrow.admin_name = "file"
     configure(c)
-    assert c.Authenticator.admin_users == {"root-of-all"}
+    assert c.Authenticator.admin_users.get_value(set()) == {"root-of-all"}
+
+
+@pytest.mark.parametrize("admins", [["ann"], {"ann"}, ("ann",)])
+def test_administrators_of_the_file_stay_administrators(c, admins):
+    c.Authenticator.admin_users = admins
+    configure(c)
+    assert c.Authenticator.admin_users == {"ann", "admin"}
 
 
 def test_a_profile_that_makes_no_sense_stops_before_anything_is_made(c, tmp_path):
