@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cpp_cache, process, toolchain, wrapping
+from . import cpp_cache, cpp_shadows, process, toolchain, wrapping
 from .errors import MagicError, OptionError
 from .prefixes import prefixes
 
@@ -118,9 +119,9 @@ def build(request: Request, env: Mapping[str, str], cwd: Path) -> Built:
     keep = False
     try:
         work = _Work(compiler, folder, cwd, env, request)
-        messages, inputs = work.make(compiling, linking, words)
+        messages, inputs, absent = work.make(compiling, linking, words)
         try:
-            kept = cpp_cache.keep(cache, key, work.artifact, inputs, messages)
+            kept = cpp_cache.keep(cache, key, work.artifact, inputs, absent, messages)
             return Built(kept.artifact, messages, folder=None)
         except OSError as error:
             keep = True
@@ -148,8 +149,11 @@ class _Work:
     def artifact(self) -> Path:
         return self.folder / "program"
 
-    def make(self, compiling: list[str], linking: list[str], words: _Words) -> tuple[str, list[Path]]:
-        """Compile and link; returns the compiler's messages and the files that it read."""
+    def make(self, compiling: list[str], linking: list[str], words: _Words) -> tuple[str, list[Path], set[str]]:
+        """Compile and link.
+
+        Returns the compiler's messages, the files that it read, and what it would have read instead of them.
+        """
         request = self.request
         cell = self.folder / CELL
         # The compiler shows the lines of a file of this name; the notebook's line of the magic is in front.
@@ -174,14 +178,14 @@ class _Work:
             live.write_text(_LIVE)
             sources.append(live)
         messages = ""
-        inputs = [*words.sources, *words.objects]
+        headers = [*words.sources]
         objects = []
         for number, file in enumerate(sources):
             made = self.folder / f"{number}.o"
             depfile = self.folder / f"{number}.d"
             command = [*common, *compiling, "-MD", "-MF", str(depfile), "-c", str(file), "-o", str(made)]
             messages += self._call(command)
-            inputs += cpp_cache.read_depfile(depfile)
+            headers += cpp_cache.read_depfile(depfile)
             objects.append(str(made))
         depfile = self.folder / "link.d"
         shared = ["-shared"] if request.module else []
@@ -196,9 +200,11 @@ class _Work:
             str(self.artifact),
         ]
         messages += self._call(command)
-        inputs += cpp_cache.read_depfile(depfile)
-        absolute = {self.cwd / path for path in inputs}
-        return messages, [path for path in sorted(absolute) if not self._is_temporary(path)]
+        read = self._lasting(headers)
+        linked = self._lasting([*words.objects, *cpp_cache.read_depfile(depfile)])
+        folders = cpp_shadows.library_folders(linking, self.env.get("LIBRARY_PATH", ""), self.cwd)
+        absent = cpp_shadows.missing_headers(read, self._include_path([*common, *compiling]))
+        return messages, [*read, *linked], absent | cpp_shadows.missing_libraries(linked, folders)
 
     def _call(self, arguments: list[str]) -> str:
         said: list[str] = []
@@ -211,9 +217,19 @@ class _Work:
             raise CompileError(_summary(messages, ended.status), details=messages)
         return messages
 
-    def _is_temporary(self, path: Path) -> bool:
+    def _include_path(self, flags: list[str]) -> cpp_shadows.IncludePath:
+        said: list[str] = []
+        command = [*self.compiler.command, *flags, "-E", "-v", "-x", "c++", os.devnull]
+        env = {**self.env, "LC_ALL": "C"}
+        ended = process.run(command, out=lambda text: None, err=said.append, env=env, cwd=self.cwd)
+        if ended.interrupted:
+            raise Interrupted("The compiler was stopped; the cell has not run.")
+        return cpp_shadows.include_path("".join(said), self.cwd)
+
+    def _lasting(self, files: Iterable[Path]) -> list[Path]:
         # The objects that the compiler hands to the linker lie in its own temporary files.
-        return path.is_relative_to(self.folder) or not path.exists()
+        absolute = sorted({self.cwd / path for path in files})
+        return [path for path in absolute if not path.is_relative_to(self.folder) and path.exists()]
 
 
 def _registry_of_its_own() -> list[str]:

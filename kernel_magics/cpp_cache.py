@@ -1,9 +1,9 @@
 """What cells were compiled to, kept below `~/.cache/regrow/cpp` and found again by what they were made of.
 
-An entry is two files. `KEY.json` names every file that the compiler and the linker read, with its state;
-KEY is the BLAKE2 of the cell's text, flags and compiler. `NAME.bin` is the program or module itself and never
-changes once it is there, so a kernel may run it while another writes a newer one. Both are written to a
-temporary name and renamed.
+An entry is two files. `KEY.json` names every file that the compiler and the linker read, with its state, and
+what they would have read instead had it been there; KEY is the BLAKE2 of the cell's text, flags and compiler.
+`NAME.bin` is the program or module itself and never changes once it is there, so a kernel may run it while another
+writes a newer one. Both are written to a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def key_of(parts: Sequence[str]) -> str:
 
 
 def find(folder: Path, key: str) -> Cached | None:
-    """The compiled cell named `key`, if it is there and every file that it was made of is still the same."""
+    """The compiled cell named `key`, if it is there and would be made of the very same files again."""
     try:
         entry = json.loads((folder / f"{key}.json").read_bytes())
         artifact = folder / entry["artifact"]
         messages = str(entry["messages"])
-        if artifact.parent != folder or not all(_same(path, *state) for path, state in entry["inputs"].items()):
+        if artifact.parent != folder or any(map(os.path.exists, entry["absent"])):
+            return None
+        if not all(_same(path, *state) for path, state in entry["inputs"].items()):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Not there, or not an entry of ours, whatever is in that file: compile again.
@@ -62,14 +64,17 @@ def find(folder: Path, key: str) -> Cached | None:
     return Cached(artifact, messages) if artifact.is_file() else None
 
 
-def keep(folder: Path, key: str, built: Path, inputs: Iterable[Path], messages: str) -> Cached:
-    """Put a program into the cache. Raises OSError (not writable, disk full); the cache is as before then."""
+def keep(folder: Path, key: str, built: Path, inputs: Iterable[Path], absent: Iterable[str], messages: str) -> Cached:
+    """Put a program into the cache, good for as long as `inputs` are the same and none of `absent` is there.
+
+    Raises OSError (not writable, disk full); the cache is as before then.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     states = {str(path): state for path in inputs if (state := _state(path)) is not None}
     content = built.read_bytes()
     name = f"{key_of([key, hashlib.blake2b(content).hexdigest()])}.bin"
     _write(folder, name, content, 0o700)
-    entry = {"artifact": name, "inputs": states, "messages": messages}
+    entry = {"artifact": name, "inputs": states, "absent": sorted(absent), "messages": messages}
     _write(folder, f"{key}.json", json.dumps(entry).encode("utf-8", "surrogatepass"), 0o600)
     _drop_oldest(folder)
     return Cached(folder / name, messages)

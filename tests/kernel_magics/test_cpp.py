@@ -274,6 +274,78 @@ def test_a_changed_header_compiles_the_cell_again(make_kernel: MakeKernel) -> No
     assert "value.h" in failed(kernel.run(cell), "CompileError")
 
 
+def test_what_comes_earlier_on_the_path_wins_at_once(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    own, group = tmp_path / "build/abi-1/local", tmp_path / "groups/vision/build/abi-1/local"
+    (group / "include/vision").mkdir(parents=True)
+    kernel = make_kernel(REGROW_BUILD_PREFIXES=f"{own}:{group}")
+    cell = "%%cpp\n#include <iostream>\n#include <vision/version.h>\nstd::cout << VERSION;"
+
+    def install(prefix: Path, header: str, version: int) -> None:
+        (prefix / header).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / header).write_text(f"#define VERSION {version}\n")
+
+    install(group, "include/vision/version.h", 1)
+    assert kernel.ok(cell).stdout == "1"
+    # The own prefix had no folder `include` at all; what else comes into it changes nothing.
+    install(own, "include/other/version.h", 0)
+    assert kernel.ok(cell).stdout == "1"
+    (entry,) = entries(kernel)
+    before = entry.stat().st_mtime_ns
+    assert kernel.ok(cell).stdout == "1"
+    install(own, "include/visions.h", 0)
+    assert kernel.ok(cell).stdout == "1"
+    assert entry.stat().st_mtime_ns == before
+    install(own, "include/vision/version.h", 2)
+    assert kernel.ok(cell).stdout == "2"
+    (own / "include/vision/version.h").unlink()
+    assert kernel.ok(cell).stdout == "1"
+
+
+def test_a_header_in_a_prefix_wins_over_one_of_the_system_at_once(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    kernel = make_kernel()
+    cell = "%%cpp\n#include <elf.h>\n#ifdef EI_NIDENT\nreturn 1;\n#else\nreturn 2;\n#endif"
+    assert "exit status 1" in failed(kernel.run(cell), "ProgramFailed")
+    include = tmp_path / "build/abi-1/local/include"
+    include.mkdir()
+    (include / "elf.h").write_text("#pragma once\n")
+    assert "exit status 2" in failed(kernel.run(cell), "ProgramFailed")
+
+
+def test_a_header_beside_the_one_that_includes_it_wins_at_once(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    include = tmp_path / "build/abi-1/local/include"
+    include.mkdir(parents=True)
+    (include / "size.h").write_text("#define SIZE 1\n")
+    kernel = make_kernel()
+    (kernel.home / "parts").mkdir()
+    (kernel.home / "parts/part.h").write_text('#include "size.h"\n')
+    cell = '%%cpp\n#include "parts/part.h"\nreturn SIZE;'
+    assert "exit status 1" in failed(kernel.run(cell), "ProgramFailed")
+    for size, folder in ((2, kernel.home), (3, kernel.home / "parts")):
+        (folder / "size.h").write_text(f"#define SIZE {size}\n")
+        assert f"exit status {size}" in failed(kernel.run(cell), "ProgramFailed")
+
+
+def test_a_library_that_comes_earlier_on_the_path_is_linked_at_once(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    own, group = tmp_path / "build/abi-1/local", tmp_path / "groups/vision/build/abi-1/local"
+    for prefix in (own, group):
+        (prefix / "lib").mkdir(parents=True)
+    kernel = make_kernel(REGROW_BUILD_PREFIXES=f"{own}:{group}")
+    source = tmp_path / "answer.cpp"
+
+    def install(library: Path, value: int) -> None:
+        source.write_text(f"int answer() {{ return {value}; }}\n")
+        if library.suffix == ".so":
+            subprocess.run(["g++", "-shared", "-fPIC", source, "-o", library], check=True)
+        else:
+            subprocess.run(["g++", "-c", source, "-o", tmp_path / "answer.o"], check=True)
+            subprocess.run(["ar", "rcs", library, tmp_path / "answer.o"], check=True)
+
+    cell = "%%cpp -lanswer\nint answer();\nint main() { return answer(); }"
+    for value, library in ((1, group / "lib/libanswer.a"), (2, own / "lib/libanswer.a"), (3, own / "lib/libanswer.so")):
+        install(library, value)
+        assert f"exit status {value}" in failed(kernel.run(cell), "ProgramFailed")
+
+
 def test_other_sources_on_the_line_are_compiled_too(make_kernel: MakeKernel) -> None:
     kernel = make_kernel()
     for value in (5, 6):
