@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from regrow.server_extension.environment import team
+
 
 def prefixes(env: Mapping[str, str]) -> list[Path]:
     """`ROOT/ABI/local` of each build volume, the user's own first; empty where there are none."""
@@ -12,6 +14,5 @@ def prefixes(env: Mapping[str, str]) -> list[Path]:
 
 
 def owner(prefix: Path) -> str:
-    """Whose build a group's prefix is: volumes are `groups/TEAM`, without containers `groups/TEAM/build`."""
-    root = prefix.parent.parent
-    return root.parent.name if root.name == "build" and root.parent.parent.name == "groups" else root.name
+    """The group whose build a prefix is."""
+    return team(prefix.parent.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,9 @@ SEARCH_PATHS: dict[str, tuple[str, ...]] = {
     "PYTHONPATH": (f"lib/{PYTHON}/site-packages",),
 }
 
+# As the hub names the folders of users and groups: `-xx` stands for a byte other than a-z and 0-9.
+_ESCAPED = re.compile(r"(?:[a-z0-9]|-[0-9a-f]{2})+")
+
 # Bash runs this after each command of a terminal. A folder newer than the last note means that something was
 # installed, and only then does Python start, to note which project did it (regrow.kernel_magics.builds). A
 # subshell, so that nothing is left in the user's; `exec`, so that their shell is the parent of what notes.
@@ -48,8 +52,22 @@ def build_roots(environ: Mapping[str, str]) -> list[Path]:
 def team(root: Path) -> str:
     """The group that a root belongs to: `/build/groups/TEAM`, or `groups/TEAM/build` in local mode."""
     if root.name == "build" and root.parent.parent.name == "groups":
-        return root.parent.name
-    return root.name
+        return _unescaped(root.parent.name)
+    return _unescaped(root.name)
+
+
+def _unescaped(folder: str) -> str:
+    """The name whose escaped form (docs/architecture.md) `folder` is, or `folder` where that can't name a file.
+
+    No two folders give the same name: what reads like a folder that keeps its own name, keeps its own too.
+    """
+    if not _ESCAPED.fullmatch(folder):
+        return folder
+    octets = re.sub(rb"-(..)", lambda pair: bytes.fromhex(pair[1].decode()), folder.encode())
+    name = octets.decode(errors="surrogateescape")
+    is_plain = name.isprintable() and "/" not in name and not name.startswith(".")
+    is_taken = name != folder and _ESCAPED.fullmatch(name) and _unescaped(name) == name
+    return name if is_plain and not is_taken else folder
 
 
 def server_environment(

@@ -191,7 +191,7 @@ def test_a_hostile_record_of_pip_leads_nowhere_else(prefix: Path, tmp_path: Path
 
 def test_groups_are_listed_after_the_users_own_and_a_read_only_one_is_only_read(tmp_path: Path) -> None:
     own = tmp_path / "users/me/build/abi-1/local"
-    group = tmp_path / "groups/vision/build/abi-1/local"
+    group = tmp_path / "groups/vision-2d2/build/abi-1/local"
     other = group.parent.parent / "abi-0" / "local"
     for where in (own, group, other):
         put(where, "include/x.h")
@@ -199,9 +199,9 @@ def test_groups_are_listed_after_the_users_own_and_a_read_only_one_is_only_read(
     note(other, "theirs")
     env = {"REGROW_BUILD_PREFIXES": f"{own}:{group}"}
     text = build_magic.plain(build_magic.listings(env))
-    assert text.index("Your own") < text.index("Group vision") and "theirs" in text
+    assert text.index("Your own") < text.index("Group vision-2:") and "theirs" in text
     assert "Not used, as it was built for abi-0: 1 files, 1 B." in text
-    assert prefixes.owner(Path("/build/groups/vision/abi-1/local")) == "vision"
+    assert prefixes.owner(Path("/build/groups/vision-2d2/abi-1/local")) == "vision-2"
 
 
 def test_many_processes_note_at_once(prefix: Path) -> None:

@@ -17,6 +17,7 @@ from regrow.server_extension.environment import (
     server_environment,
     team,
 )
+from regrow.spawner.volumes import safe_name
 
 ABI = "debian12-x86_64-glibc2.36-gcc12"
 USER, TEAM = Path("/build/user"), Path("/build/groups/vision")
@@ -85,10 +86,43 @@ def test_an_empty_variable_does_not_become_the_current_directory(environ: dict[s
         ("/build/groups/build", "build"),
         ("/srv/regrow/groups/vision/build", "vision"),
         ("/srv/regrow/groups/groups/build", "groups"),
+        ("/build/groups/team-2dx", "team-x"),
+        ("/srv/regrow/groups/team-2dx/build", "team-x"),
+        ("/build/groups/-56ision-20team", "Vision team"),
+        ("/build/groups/-c3-a9t-c3-a9", "été"),
     ],
 )
 def test_team(root: str, name: str) -> None:
     assert team(Path(root)) == name
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "a-2fb",
+        "-2e-2e",
+        "-2ehidden",
+        "a-00",
+        "a-0ab",
+        "-1b-5b31m",
+        "-ff-fe",
+        "-e2-80-ae",
+        "a-zz",
+        "a-2",
+        "Team",
+        "a-2d2fb",
+    ],
+)
+def test_a_group_whose_name_is_no_plain_file_name_keeps_that_of_its_folder(folder: str) -> None:
+    assert team(Path("/build/groups") / folder) == folder
+
+
+@given(st.text(st.sampled_from("ab2df-./ E\x1bé"), min_size=1, max_size=6), st.text("a2f-/", min_size=1, max_size=6))
+def test_two_groups_never_have_one_name(one: str, other: str) -> None:
+    for names in ((one, other), (one, safe_name(one)), (other, safe_name(other))):
+        links = {team(Path("/build/groups") / safe_name(name)) for name in names}
+        assert len(links) == len(set(names))
+        assert all(link == Path(link).name and link.isprintable() and link[0] != "." for link in links)
 
 
 def test_build_roots() -> None:
@@ -97,12 +131,12 @@ def test_build_roots() -> None:
 
 
 def test_folders_and_links(tmp_path: Path) -> None:
-    user, old, new = tmp_path / "user", tmp_path / "groups/old", tmp_path / "groups/new"
+    user, old, new = tmp_path / "user", tmp_path / "groups/old", tmp_path / "groups/new-2dest"
     said: list[str] = []
     prepare_folders([user, old], ABI, said.append)
     assert (user / ABI / "groups/old").resolve() == old / ABI
     prepare_folders([user, new], ABI, said.append)
-    assert [link.name for link in (user / ABI / "groups").iterdir()] == ["new"]
+    assert [link.name for link in (user / ABI / "groups").iterdir()] == ["new-est"]
     assert (new / ABI / "local").is_dir()
     assert (old / ABI / "local").is_dir()
     assert said == []
