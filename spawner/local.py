@@ -16,7 +16,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Int, default
 
 from regrow.spawner.base import RegrowSpawner
-from regrow.spawner.volumes import Owner
+from regrow.spawner.volumes import Owner, safe_name
 
 _LAST_LINES = 12
 _LAST_BYTES = 4000
@@ -34,7 +34,7 @@ class RegrowLocalSpawner(RegrowSpawner, LocalProcessSpawner):  # type: ignore[mi
     @property
     def log_file(self) -> Path:
         """Where the server's output goes; it outlives the hub, so it can't be the hub's own output."""
-        return self.volumes_of_user.root / "server.log"
+        return self._beside_home(".log")
 
     def get_args(self) -> list[str]:
         # jupyter-server refuses root unless told; a hub run by root has said so already.
@@ -81,7 +81,11 @@ class RegrowLocalSpawner(RegrowSpawner, LocalProcessSpawner):  # type: ignore[mi
 
     @property
     def _pid_file(self) -> Path:
-        return self.volumes_of_user.root / "server.pid"
+        return self._beside_home(".pid")
+
+    def _beside_home(self, suffix: str) -> Path:
+        """A file of this one server of the user's, where only the hub writes."""
+        return self.volumes_of_user.root / f"server-{safe_name(self.name)}{suffix}"
 
     async def _end_untracked(self) -> None:
         """End a server that a hub started and didn't live to write down."""
