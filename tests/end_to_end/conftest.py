@@ -5,10 +5,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from regrow.images.build import build_image
+
 from support.hub import running_hub
 
 GIB = 1024**3
 POLL_INTERVAL_S = 2
+
+
+@pytest.fixture(scope="session")
+def slim_image(engine, notebook_image):
+    """The CPU image without torch, for other engines: torch is most of what would have to be copied."""
+    name = f"regrow-test-slim:{secrets.token_hex(3)}"
+    build_image("cpu", torch=False, tag=name)
+    yield name
+    engine.images.remove(name, force=True)
 
 
 @pytest.fixture(scope="session")

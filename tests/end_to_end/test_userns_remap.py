@@ -10,23 +10,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from regrow.images.build import build_image
-
+from support.engines import copy_image, remapped_engine
 from support.hub import bash, running_hub
-from support.remapped_engine import copy_image, remapped_engine
 
 pytestmark = pytest.mark.docker
 
 FIRST_UID = 100000  # of the range that the engine gives to the containers' users on a machine that has no other
-
-
-@pytest.fixture(scope="module")
-def slim_image(engine, notebook_image):
-    """The CPU image without torch, which is most of what would have to be copied."""
-    name = f"regrow-test-slim:{secrets.token_hex(3)}"
-    build_image("cpu", torch=False, tag=name)
-    yield name
-    engine.images.remove(name, force=True)
 
 
 @pytest.fixture(scope="module")
