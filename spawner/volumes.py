@@ -136,10 +136,9 @@ def _is_untouched(volumes: UserVolumes) -> bool:
     if any(volumes.projects.iterdir()):
         return False
     files = (Path(folder, name) for folder, _, names in os.walk(volumes.root) for name in names)
-    made_by_us = {volumes.root / "server.log", volumes.root / "server.pid"}
-    return all(
-        file in made_by_us or any(folder in file.parents for folder in _system_folders(volumes)) for file in files
-    )
+    system = _system_folders(volumes)
+    # Beside the three folders are the hub's own files: logs and process ids.
+    return all(file.parent == volumes.root or any(folder in file.parents for folder in system) for file in files)
 
 
 def _system_folders(volumes: UserVolumes) -> list[Path]:
@@ -162,9 +161,9 @@ def _make_owned(folder: Path, owner: Owner) -> None:
             return
         if any(folder.iterdir()):
             raise VolumeError(
-                f"What is in {folder} belongs to user {have.st_uid}, and the image's user is {owner.uid} here (a former "
-                "kind of server, another uid in the image, userns-remap switched). Nothing was changed. An administrator can give it "
-                f"over: chown -R --from={have.st_uid} {owner.uid}:{owner.gid} {folder}"
+                f"What is in {folder} belongs to user {have.st_uid}, and the image's user is {owner.uid} here: perhaps "
+                "the image has another uid than before, or userns-remap was switched. Nothing was changed. An "
+                f"administrator can give it over: chown -R --from={have.st_uid} {owner.uid}:{owner.gid} {folder}"
             )
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
     except PermissionError as error:

@@ -91,3 +91,36 @@ def test_a_groups_build_is_not_in_anybodys_folder(tmp_path):
     path = group_build_path(tmp_path, "vision/team")
     make_group_build(path, ME)
     assert path.is_dir() and path.parent.parent == tmp_path / "groups"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_files_of_another_uid_are_refused_with_the_command_that_gives_them_over(tmp_path):
+    volumes = user_volumes(tmp_path, "alice")
+    make_user_volumes(volumes, Owner(1000, 1000))
+    (volumes.home / "work.txt").write_text("mine")
+    with pytest.raises(VolumeError, match="chown -R --from=1000 101000:101000"):
+        make_user_volumes(volumes, Owner(101000, 101000))
+    assert volumes.home.stat().st_uid == 1000
+
+
+def test_a_home_with_only_dot_files_of_the_user_is_kept(tmp_path):
+    volumes = user_volumes(tmp_path, "alice")
+    make_user_volumes(volumes, ME)
+    (volumes.home / ".ssh").mkdir()
+    (volumes.home / ".ssh/id_ed25519").write_text("key")
+    assert discard_user_volumes(volumes, tmp_path / "deleted")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_is_mounted_in_a_deleted_home_is_never_purged(tmp_path):
+    data = tmp_path / "deleted/old/projects/faces/data"
+    data.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", data], check=True)
+    try:
+        (data / "bucket.txt").write_text("somebody else's")
+        os.utime(tmp_path / "deleted/old", (0, 0))
+        assert purge_deleted(tmp_path / "deleted", keep_s=1, now=1000) == []
+        assert (data / "bucket.txt").exists()
+    finally:
+        subprocess.run(["umount", data], check=True)
+    assert purge_deleted(tmp_path / "deleted", keep_s=1, now=1000) == [tmp_path / "deleted/old"]
