@@ -31,7 +31,7 @@ _HEADER = """# Configuration
 
 Every option of Regrow's own, for `jupyterhub_config.py` (`c.Regrow.data_dir = "/srv/regrow"`, before `configure(c)`).
 Options of JupyterHub, DockerSpawner and the authenticator are theirs and work as documented there.
-[Setting up a deployment](operations.md) shows them in use. This page is generated:
+[Setting up a deployment](deployment.md) shows them in use. This page is generated:
 `python -m regrow.hub_config.reference docs/configuration.md`.
 """
 
