@@ -25,7 +25,8 @@ from bench.peers import pip_environment
 from bench.spawn.hubs import IMAGE, plain_hub, regrow_hub
 from bench.spawn.kernels import Kernels
 from bench.spawn.users import ReturningUser, new_container, users_at_once
-from regrow.images.build import image_exists
+from regrow.images.build import build_image, image_exists
+from regrow.images.progress import BuildProgress
 from regrow.spawner.engine import engine_answers
 
 AT_ONCE = 10
@@ -33,11 +34,12 @@ AT_ONCE = 10
 
 @contextmanager
 def cases() -> Iterator[list[Case]]:
-    """The cases, with both hubs running. Raises PeerUnavailable without a Docker engine or the image."""
+    """The cases, with both hubs running; builds the image where it is missing. Raises PeerUnavailable without an engine."""
     if not engine_answers():
         raise PeerUnavailable("no Docker engine answers")
     if not image_exists(IMAGE):
-        raise PeerUnavailable(f"the image {IMAGE} is missing; make it with `regrow images build cpu`")
+        with BuildProgress() as progress:
+            build_image("cpu", progress=progress)
     plain_name = f"DockerSpawner {version('dockerspawner')}"
     plain_python = pip_environment(
         "dockerspawner",
