@@ -34,7 +34,7 @@ AT_ONCE = 10
 
 @contextmanager
 def cases() -> Iterator[list[Case]]:
-    """The cases, with both hubs running; builds the image where it is missing. Raises PeerUnavailable without an engine."""
+    """The cases, with both hubs running. Builds a missing image. Raises PeerUnavailable without an engine."""
     if not engine_answers():
         raise PeerUnavailable("no Docker engine answers")
     if not image_exists(IMAGE):
