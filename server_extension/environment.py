@@ -57,17 +57,13 @@ def team(root: Path) -> str:
 
 
 def _unescaped(folder: str) -> str:
-    """The name whose escaped form (docs/architecture.md) `folder` is, or `folder` where that can't name a file.
-
-    No two folders give the same name: what reads like a folder that keeps its own name, keeps its own too.
-    """
+    """The name whose escaped form (docs/architecture.md) `folder` is; `folder` where that is no name for a file."""
     if not _ESCAPED.fullmatch(folder):
         return folder
     octets = re.sub(rb"-(..)", lambda pair: bytes.fromhex(pair[1].decode()), folder.encode())
     name = octets.decode(errors="surrogateescape")
     is_plain = name.isprintable() and "/" not in name and not name.startswith(".")
-    is_taken = name != folder and _ESCAPED.fullmatch(name) and _unescaped(name) == name
-    return name if is_plain and not is_taken else folder
+    return name if is_plain else folder
 
 
 def server_environment(

@@ -23,18 +23,31 @@ async def test_a_server_is_a_machine_with_a_compiler_and_the_build_environment(h
 
 
 async def test_what_is_built_in_one_project_is_found_by_programs_in_another(hub, new_user):
+    install = """set -e
+mkdir -p ~/projects/one ~/projects/two
+cd ~/projects/one
+echo 'int answer();' > answer.h
+echo 'int answer() { return 42; }' > answer.cpp
+g++ -shared -fPIC answer.cpp -o libanswer.so
+cp answer.h $BUILD/local/include
+cp libanswer.so $BUILD/local/lib
+echo installed
+"""
+    use = """set -e
+cd ~/projects/two
+printf '#include <answer.h>\n#include <iostream>\nint main() { std::cout << answer(); }\n' > main.cpp
+g++ main.cpp -lanswer -o main
+./main
+"""
     async with hub.api() as api, new_user(api) as user:
         await api.start_server(user)
-        said = await bash(api, user, "mkdir ~/projects/one && echo '#define ANSWER 42' > $BUILD/local/include/answer.h")
-        assert said == ""
+        assert await bash(api, user, install) == "installed\n"
         await api.stop_server(user)
         await api.start_server(user)
-        cell = await api.run_cell(
-            user, '%%cpp\n#include <answer.h>\n#include <cstdio>\nint main() { std::printf("%d", ANSWER); }'
-        )
-        assert cell.stdout.strip().endswith("42")
-        terminal = "cd ~/projects/one && echo '#include <answer.h>' | g++ -E -x c++ - | tail -1 && echo fine"
-        assert "fine" in await bash(api, user, terminal)
+        assert await bash(api, user, use) == "42"
+        cell = "%%cpp -lanswer\n#include <answer.h>\n#include <iostream>\nstd::cout << answer();"
+        await api.run_cell(user, "%cd ~/projects/two")
+        assert (await api.run_cell(user, cell)).stdout == "42"
 
 
 async def test_home_and_projects_are_there_again_after_a_stop(hub, new_user):

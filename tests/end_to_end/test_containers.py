@@ -6,6 +6,7 @@ import secrets
 import subprocess
 
 import docker
+import httpx
 import pytest
 
 from regrow.hub_config.hub_api import HubAPIError
@@ -113,14 +114,17 @@ async def test_a_mount_made_on_the_hubs_side_later_is_seen_in_the_running_contai
 async def test_two_users_cannot_reach_each_other(docker_hub, engine, new_user):
     async with docker_hub.api() as api, new_user(api, "alice") as alice, new_user(api, "bob") as bob:
         await asyncio.gather(api.start_server(alice, {"profile": "small"}), api.start_server(bob, {"profile": "small"}))
-        await bash(api, alice, "echo secret > ~/secret.txt; echo lib > $BUILD/local/lib/libsecret.so")
-        # Home and builds.
-        said = await bash(
-            api,
-            bob,
-            "sudo find / -xdev -name 'secret.txt' -o -name 'libsecret.so' 2>/dev/null; ls -a ~ $BUILD/local/lib",
-        )
-        assert "secret" not in said
+        # Files: all that bob has mounted is searched, which finds his own and nothing of alice's.
+        name = f"{secrets.token_hex(8)}.txt"
+        for user in (alice, bob):
+            said = await bash(
+                api, user, f"mkdir ~/projects/faces && echo {user} | tee ~/{name} ~/projects/faces/{name} $BUILD/{name}"
+            )
+            assert said == f"{user}\n"
+        mounts = r"""$(awk '$5 !~ "^/(proc|sys|dev)(/|$)" {print $5}' /proc/self/mountinfo)"""
+        said = await bash(api, bob, f"sudo find {mounts} -xdev -name {name} -exec cat {{}} + | sort | uniq -c", 120)
+        count, owner = said.split()
+        assert int(count) >= 3 and owner == bob
         # Network: nothing of the other answers, the hub and the outside do.
         networks = container_of(engine, docker_hub, alice).attrs["NetworkSettings"]["Networks"]
         address = networks[docker_hub.name]["IPAddress"]
@@ -147,8 +151,17 @@ async def test_two_users_cannot_reach_each_other(docker_hub, engine, new_user):
             f"print(status('/users/{alice}'), status('/users'), status('/users/{alice}/server', 'DELETE'), status('/proxy'))"
         )
         answers = (await api.run_cell(bob, ask)).stdout.split()
-        assert all(answer in ("403", "404") for answer in answers), answers
+        assert len(answers) == 4 and set(answers) <= {"403", "404"}, answers
         assert (await api.server_model(alice))["ready"]
+        # The proxy: alice's server takes alice's token, and neither that of bob's server nor one of bob himself.
+        show = "import os; print(os.environ['JUPYTERHUB_API_TOKEN'])"
+        alices, bobs = [(await api.run_cell(user, show)).stdout.strip() for user in (alice, bob)]
+        bob_himself = await api.mint_token(bob)
+        async with httpx.AsyncClient(base_url=f"{docker_hub.url}/user/{alice}/", trust_env=False) as proxy:
+            for token, status in [(alices, 200), (bobs, 403), (bob_himself.token, 403)]:
+                for path in ("api/contents", f"files/{name}"):
+                    answer = await proxy.get(path, headers={"Authorization": f"token {token}"})
+                    assert answer.status_code == status, (path, answer.text)
 
 
 async def test_a_groups_build_is_shared_and_read_only_for_those_whom_the_admin_names(docker_hub, engine, new_user):
@@ -160,7 +173,7 @@ async def test_a_groups_build_is_shared_and_read_only_for_those_whom_the_admin_n
         await asyncio.gather(
             api.start_server(writer, {"profile": "small"}), api.start_server(reader, {"profile": "small"})
         )
-        team = f"$BUILD/groups/{group.replace('-', '-2d')}/local"
+        team = f"$BUILD/groups/{group}/local"
         said = await bash(api, writer, f"echo '#define TEAM 7' > {team}/include/team.h && echo written")
         assert said == "written\n"
         program = '%%cpp\n#include <team.h>\n#include <cstdio>\nint main() { std::printf("%d", TEAM); }'
@@ -169,24 +182,67 @@ async def test_a_groups_build_is_shared_and_read_only_for_those_whom_the_admin_n
         assert "Read-only file system" in said
         # One's own prefix goes before the group's.
         await bash(api, reader, "echo '#define TEAM 8' > $BUILD/local/include/team.h")
-        assert "8" in (await api.run_cell(reader, program + " ")).stdout
+        assert "8" in (await api.run_cell(reader, program)).stdout
         await docker_hub.admin("DELETE", f"groups/{group}")
 
 
-async def test_a_library_is_not_seen_by_an_image_that_it_was_not_built_for(docker_hub, engine, new_user):
-    async with docker_hub.api() as api, new_user(api) as user:
-        await api.start_server(user, {"profile": "small"})
-        await bash(api, user, "echo '#define OLD 1' > $BUILD/local/include/old.h")
-        build = (await bash(api, user, "echo $BUILD")).strip()
-        await api.run_cell(user, "%build")
-        # As if the image had come with another compiler: what stands under another key is nobody's to load.
-        other = build.rsplit("gcc", 1)[0] + "gcc99"
-        await bash(api, user, f"mv {build} {other} && mkdir -p {build}/local/include")
-        cell = await api.run_cell(user, "%%cpp\n#include <old.h>\nint main() {}")
-        assert "old.h" in cell.stdout + cell.stderr + str(cell.error) + cell.traceback
-        assert cell.error
-        listing = await api.run_cell(user, "%build")
-        assert "gcc99" in listing.stdout + str(listing.displays) + str(listing.value)
+@pytest.fixture(scope="module")
+def other_compiler_image(engine, notebook_image):
+    """An administrator's image: ours with another compiler."""
+    image = f"regrow-test-gcc11:{secrets.token_hex(3)}"
+    install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends g++-11"
+    link = "ln -sf gcc-11 /usr/bin/gcc && ln -sf g++-11 /usr/bin/g++"
+    build_derived(engine, image, notebook_image, f"USER root\nRUN {install} && {link}\nUSER jovyan")
+    yield image
+    engine.images.remove(image, force=True)
+
+
+async def test_a_library_is_not_seen_by_an_image_that_it_was_not_built_for(
+    notebook_image, other_compiler_image, new_user, tmp_path
+):
+    install = """set -e
+cd ~/projects
+echo 'int leaf();' > $BUILD/local/include/leaf.h
+echo 'int leaf() { return 42; }' > leaf.cpp
+g++ -shared -fPIC leaf.cpp -o $BUILD/local/lib/libleaf.so
+printf '#include <leaf.h>\n#include <iostream>\nint main() { std::cout << leaf() << std::endl; }\n' > main.cpp
+g++ main.cpp -lleaf -o program
+pip install -q --prefix=$BUILD/local tabulate
+basename $BUILD
+"""
+    use = """cd ~/projects
+g++ -fsyntax-only main.cpp && echo include
+echo 'int main() {}' | g++ -Wl,--no-as-needed -x c++ - -lleaf -o /tmp/linked && echo linker
+./program && echo loader
+python -c 'import tabulate' && echo python
+"""
+    config = deployment(notebook_image)
+    config["Regrow"]["profiles"].append({"slug": "other", "name": "Other", "image": other_compiler_image})
+    with running_hub(tmp_path / "hub", config) as hub:
+        async with hub.api() as api, new_user(api) as user:
+            await api.start_server(user, {"profile": "only"})
+            abi = (await bash(api, user, install, 120)).strip()
+            assert abi.endswith("gcc12")
+            assert await bash(api, user, use) == "include\nlinker\n42\nloader\npython\n"
+
+            await api.stop_server(user)
+            await api.start_server(user, {"profile": "other"})
+            assert (await bash(api, user, "g++ -dumpversion; basename $BUILD")).split() == ["11", f"{abi[:-2]}11"]
+            said = await bash(api, user, use)
+            for message in (
+                "leaf.h: No such file or directory",
+                "cannot find -lleaf",
+                "libleaf.so: cannot open shared object file",
+                "No module named 'tabulate'",
+            ):
+                assert message in said
+            assert not {"include", "linker", "loader", "python"} & set(said.splitlines())
+            listing = await api.run_cell(user, "%build")
+            assert f"Not used, as it was built for {abi}: " in str(listing.displays)
+
+            await api.stop_server(user)
+            await api.start_server(user, {"profile": "only"})
+            assert await bash(api, user, use) == "include\nlinker\n42\nloader\npython\n"
 
 
 async def test_a_container_killed_from_outside_is_seen_at_the_next_poll(docker_hub, engine, new_user):
@@ -350,7 +406,7 @@ async def test_ten_users_at_once_all_get_their_server(docker_hub, new_user):
 def build_derived(engine: docker.DockerClient, tag: str, base: str, lines: str) -> None:
     """An administrator's image: ours and a few lines."""
     done = subprocess.run(
-        ["docker", "build", "--quiet", "--tag", tag, "-"],
+        ["docker", "build", "--quiet", "--force-rm", "--network=host", "--tag", tag, "-"],
         input=f"FROM {base}\n{lines}\n".encode(),
         env={"DOCKER_BUILDKIT": "0", "PATH": "/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
