@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ptyprocess import PtyProcessUnicode
 
+from regrow.kernel_magics import build_record
 from regrow.server_extension.environment import (
     MULTIARCH,
     PYTHON,
@@ -188,3 +190,40 @@ def test_a_terminal_notes_what_was_installed_and_nothing_else(tmp_path: Path) ->
     os.utime(Path(environ["BUILD"]) / ".regrow/noted", (past, past))
     (prefix / "share").mkdir()
     assert after_a_command() == [note, note]
+
+
+def test_what_a_terminal_below_a_project_installs_is_recorded_for_that_project(tmp_path: Path) -> None:
+    home, projects = tmp_path / "home", tmp_path / "projects"
+    (projects / "faces/src").mkdir(parents=True)
+    home.mkdir()
+    roots = [tmp_path / "build"]
+    prepare_folders(roots, ABI, print)
+    kept = {name: value for name, value in os.environ.items() if name != "PROMPT_COMMAND"}
+    given = {**kept, "HOME": str(home), "REGROW_PROJECTS": str(projects), "TERM": "dumb"}
+    prefix = roots[0] / ABI / "local"
+    environ = server_environment(given, roots, ABI)
+    # As JupyterLab starts a terminal: bash on a pseudo-terminal of its own.
+    terminal = PtyProcessUnicode.spawn(["bash", "--norc"], cwd=str(projects), env={**environ, "PS1": "ready> "})
+    try:
+        shown = read_until(terminal, "ready> ")
+        for command in (
+            "cd faces/src",
+            "mkdir $BUILD/local/share",
+            "echo x > $BUILD/local/include/tool.h",
+            "false",
+            "echo $?",
+        ):
+            terminal.write(f"{command}\n")
+            shown += read_until(terminal, "ready> ")
+        assert "\r\n1\r\n" in shown, "the status of the command before is as it was"
+        assert "regrow" not in shown.replace(str(tmp_path), "")
+    finally:
+        terminal.close(force=True)
+    assert [(package.name, package.projects) for package in build_record.packages(prefix)] == [("tool", ("faces",))]
+
+
+def read_until(terminal: PtyProcessUnicode, text: str) -> str:
+    shown = ""
+    while not shown.endswith(text):
+        shown += terminal.read()
+    return shown

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regrow.server_extension.packages import (
+    LIST_FILE,
     ListError,
     NotCarriedOver,
     PackagesApp,
@@ -14,6 +18,7 @@ from regrow.server_extension.packages import (
     read,
     write,
 )
+from regrow.spawner import packages as hubs_side
 
 WANTED = NotCarriedOver("the image has changed", apt=("tree", "gone"), pip=("polars",))
 
@@ -59,7 +64,7 @@ def test_what_can_be_installed_is_and_the_rest_stays() -> None:
     assert commands.ran[-1][-1] == "polars"
 
 
-@pytest.mark.parametrize("name", ["--reinstall", "a b", "a;reboot", "", "a/../b", "x=1", "-y", "é", "a\nb"])
+@pytest.mark.parametrize("name", ["--reinstall", "a b", "a;reboot", "", "a/../b", "x=1", "-y", "é", "a\nb", "tree\n"])
 def test_an_odd_name_is_never_given_to_a_command(name: str) -> None:
     commands = Commands()
     wanted = NotCarriedOver(apt=(name,), pip=(name,))
@@ -80,6 +85,31 @@ def test_the_file_loses_what_was_installed(tmp_path: Path) -> None:
 def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ListError, match=r"can't be read .* Nothing was changed"):
         read(list_file(tmp_path, text))
+
+
+names = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]*", fullmatch=True), unique=True).map(sorted).map(tuple)
+
+
+@given(names, names, st.text())
+def test_the_hubs_side_and_this_one_read_what_the_other_wrote(
+    apt: tuple[str, ...], pip: tuple[str, ...], reason: str
+) -> None:
+    added = hubs_side.AddedPackages(apt, pip)
+    with tempfile.TemporaryDirectory() as folder:
+        path = list_file(Path(folder), hubs_side.write_list(added, reason))
+        here = read(path)
+        assert here == NotCarriedOver(reason, apt, pip)
+        write(path, here)
+        assert not added or hubs_side.read_list(path.read_text()) == added
+    assert hubs_side.LIST_FILE == LIST_FILE
+
+
+@given(st.lists(st.text(), unique=True), st.lists(st.text(), unique=True))
+def test_a_name_that_is_installed_here_is_one_that_the_hubs_side_takes(apt: list[str], pip: list[str]) -> None:
+    remaining = install(NotCarriedOver(apt=tuple(apt), pip=tuple(pip)), lambda command: 0)
+    kept = hubs_side.read_list(json.dumps({"apt": apt, "pip": pip}))
+    assert set(apt) - set(remaining.apt) <= set(kept.apt)
+    assert set(pip) - set(remaining.pip) <= set(kept.pip)
 
 
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

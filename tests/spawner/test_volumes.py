@@ -48,13 +48,24 @@ def test_a_users_folders_belong_to_the_user_of_the_image(tmp_path):
     assert volumes.home.stat().st_uid == 1000
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_made(tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_is_said_what_is_there_is_whole_and_with_room_it_goes_on(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
+    # Room for users, users/alice and one folder below it.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=4", "tmpfs", disk], check=True)
     try:
+        volumes = user_volumes(disk, "alice")
         with pytest.raises(VolumeError, match="No space left on device.*An administrator can make room"):
-            make_user_volumes(user_volumes(disk, "alice"), ME)
+            make_user_volumes(volumes, Owner(1000, 1000))
+        made = list(volumes.root.iterdir())
+        assert made == [volumes.home]
+        assert (volumes.home.stat().st_uid, volumes.home.stat().st_gid) == (1000, 1000)
+        assert volumes.root.stat().st_mode & 0o777 == 0o700
+        subprocess.run(["mount", "-o", "remount,nr_inodes=100", disk], check=True)
+        make_user_volumes(volumes, Owner(1000, 1000))
+        assert {folder.stat().st_uid for folder in volumes.root.iterdir()} == {1000}
+        assert volumes.projects.is_dir() and volumes.build.is_dir()
     finally:
         subprocess.run(["umount", disk], check=True)
 
