@@ -167,7 +167,8 @@ class HubAPI:
                     if on_progress:
                         on_progress(event)
                     if event.get("failed"):
-                        raise HubAPIError(f"Could not {doing}: {event['message']}. {ADVICE[500]}")
+                        message = event["message"].removeprefix("Spawn failed: ").rstrip(".")
+                        raise HubAPIError(f"Could not {doing}: {message}.")
                 if not (events and events[-1].get("ready")):
                     await post
                     raise HubAPIError(f"Could not {doing}: the hub's progress ended before it was ready. {ADVICE[500]}")
