@@ -45,8 +45,7 @@ def command(example: Example, jupyter: str = "jupyter") -> list[str]:
 def text_of(notebook: NotebookNode, cell_id: str) -> str:
     """All that a cell printed or showed as text."""
     return "".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "")
-        for output in _outputs(notebook, cell_id)
+        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in _outputs(notebook, cell_id)
     )
 
 

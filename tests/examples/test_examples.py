@@ -11,9 +11,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from examples.run import FOLDER, TOGETHER, Example, command
+
 from regrow.server_extension.abi import abi_key
 from regrow.server_extension.environment import prepare_folders, server_environment
+
+from examples.run import FOLDER, TOGETHER, Example, command
 
 JUPYTER = str(Path(sys.executable).with_name("jupyter"))
 ALL = [example for group in TOGETHER.values() for example in group]

@@ -1,7 +1,6 @@
 """What `configure` makes of a deployment's few lines."""
 
 import json
-import os
 import stat
 import threading
 
@@ -120,4 +119,4 @@ def test_two_processes_that_start_at_once_agree_on_a_secret(tmp_path):
     for thread in threads:
         thread.join()
     assert len(seen) == 8 and len(set(seen)) == 1
-    assert os.listdir(tmp_path) == ["key"]
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]

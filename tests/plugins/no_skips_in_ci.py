@@ -22,9 +22,7 @@ def pytest_runtest_makereport(
     # An expected failure (xfail) is reported as skipped too; it did run.
     if _in_ci() and report.skipped and marks and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = (
-            f"A test marked {', '.join(sorted(marks))} was skipped, which fails CI. {_reason(report)}"
-        )
+        report.longrepr = f"A test marked {', '.join(sorted(marks))} was skipped, which fails CI. {_reason(report)}"
     return report
 
 

@@ -49,7 +49,7 @@ async def new_notebook(page: Page) -> None:
     await expect(page.get_by_text(re.compile(r"\| Idle"))).to_be_visible(timeout=CELL_TIMEOUT_MS)
 
 
-async def run_cell(page: Page, code: str) -> str:
+async def run_cell(page: Page, code: str, timeout_ms: float = CELL_TIMEOUT_MS) -> str:
     """Type `code` into the active cell, run it as with Shift-Enter, and return what is shown below it."""
     cells = page.locator(".jp-NotebookPanel:visible .jp-CodeCell")
     cell = cells.nth(await cells.count() - 1)
@@ -57,5 +57,5 @@ async def run_cell(page: Page, code: str) -> str:
     await page.keyboard.insert_text(code)
     await page.keyboard.press("Shift+Enter")
     prompt = cell.locator(".jp-InputArea-prompt").first
-    await expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=CELL_TIMEOUT_MS)
+    await expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=timeout_ms)
     return await cell.locator(".jp-OutputArea").first.inner_text()

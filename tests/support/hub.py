@@ -23,6 +23,7 @@ from docker.errors import APIError
 
 from regrow.hub_config.deployment import CONFIG_VARIABLE
 from regrow.hub_config.hub_api import HubAPI
+from regrow.hub_config.proxy import ensure_proxy
 
 CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
 START_TIMEOUT_S = 60
@@ -129,6 +130,7 @@ class Hub:
 @contextlib.contextmanager
 def running_hub(folder: Path, config: dict[str, Any], **options: Any) -> Iterator[Hub]:
     """A hub that is stopped at the end, with everything that it made."""
+    ensure_proxy()
     folder.mkdir(parents=True, exist_ok=True)
     hub = Hub(folder, config, **options)
     try:
