@@ -66,7 +66,13 @@ class DoctorApp(Application):
 
 def examine(regrow: Regrow) -> list[Finding]:
     """Everything `regrow doctor` looks at, in the order in which `regrow up` needs it."""
-    findings = [_python(), _proxy(), _data_dir(Path(regrow.data_dir)), _disk(Path(regrow.data_dir)), _port(8000)]
+    findings = [
+        _python(),
+        _proxy(),
+        _data_dir(Path(regrow.data_dir)),
+        _disk("disk", Path(regrow.data_dir)),
+        _port(8000),
+    ]
     if regrow.spawner == "local":
         findings.append(_tools())
     return findings + _engine(regrow)
@@ -93,12 +99,14 @@ def _data_dir(data_dir: Path) -> Finding:
     return Finding("data_dir", "ok", str(data_dir))
 
 
-def _disk(data_dir: Path) -> Finding:
-    existing = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+def _disk(what: str, folder: Path) -> Finding:
+    existing = next(above for above in (folder, *folder.parents) if above.exists())
     free = shutil.disk_usage(existing).free
     if free < _LOW_DISK_BYTES:
-        return Finding("disk", "note", f"{free / _GIB:.1f} GiB are free; an image takes some GiB, users more")
-    return Finding("disk", "ok", f"{free / _GIB:.0f} GiB free")
+        return Finding(
+            what, "note", f"{free / _GIB:.1f} GiB are free for {folder}; an image takes some GiB, users more"
+        )
+    return Finding(what, "ok", f"{free / _GIB:.0f} GiB are free for {folder}")
 
 
 def _port(port: int) -> Finding:
@@ -132,6 +140,7 @@ def _engine(regrow: Regrow) -> list[Finding]:
         info = client.info()
         looks: list[Callable[[docker.APIClient, dict[str, Any], Regrow], list[Finding]]] = [
             _containers,
+            _engine_disk,
             _isolation,
             _propagation,
             _gpus,
@@ -150,6 +159,12 @@ def _containers(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) 
     elif regrow.spawner == "swarm" and not info["Swarm"].get("ControlAvailable"):
         findings.append(Finding("swarm", "missing", "this engine is a worker; the hub runs on a manager's machine"))
     return findings
+
+
+def _engine_disk(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) -> list[Finding]:
+    folder = Path(info["DockerRootDir"])
+    # An engine on another machine keeps its images and containers there.
+    return [_disk("engine's disk", folder)] if folder.exists() else []
 
 
 def _isolation(client: docker.APIClient, info: dict[str, Any], regrow: Regrow) -> list[Finding]:
