@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import docker
 from traitlets.config import Application, catch_config_error
 
 from regrow.hub_config.deployment import Regrow
+from regrow.hub_config.ports import is_free
 from regrow.hub_config.proxy import ProxyError, proxy_command
 from regrow.images.build import image_exists
 from regrow.images.engine import connect
@@ -110,13 +110,9 @@ def _disk(what: str, folder: Path) -> Finding:
 
 
 def _port(port: int) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return Finding("port", "note", f"{port} is taken (by a running hub?); regrow up --port takes another")
-    return Finding("port", "ok", f"{port} is free")
+    if is_free("127.0.0.1", port):
+        return Finding("port", "ok", f"{port} is free")
+    return Finding("port", "note", f"{port} is taken (by a running hub?); regrow up --port takes another")
 
 
 def _tools() -> Finding:

@@ -45,7 +45,6 @@ ADVICE = {
     401: "Check the token: it may be wrong, expired or revoked.",
     403: "Check the token: it may be wrong, expired or revoked, or lack the scope for this.",
     404: "Check the name, and that the token may see it.",
-    409: "Choose another name, or delete what has it.",
     429: "The hub is busy. Try again in a minute.",
     500: "The hub's log has the details.",
     502: "The server behind the proxy does not answer. Its own log and the hub's have the details.",

@@ -8,12 +8,14 @@ import secrets
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from traitlets import TraitError, Unicode
 from traitlets.config import Application, Config, catch_config_error
 from traitlets.config.loader import PyFileConfigLoader
 
 from regrow.hub_config.deployment import CONFIG_VARIABLE, Regrow
+from regrow.hub_config.ports import is_free
 from regrow.hub_config.proxy import ProxyError, ensure_proxy
 from regrow.hub_config.secrets import secret
 from regrow.images.build import build_image, image_exists
@@ -85,6 +87,7 @@ class UpApp(Application):
             # The file calls configure(), which checks everything and makes the folders, secrets and the network.
             config = PyFileConfigLoader(file.name, path=str(file.parent)).load_config()
             regrow = Regrow(config=config)
+            self._check_ports(regrow, config)
             self._say_how_servers_run(regrow)
             if regrow.spawner != "local":
                 self._build_images(regrow)
@@ -106,6 +109,21 @@ class UpApp(Application):
             return path
         here = Path("jupyterhub_config.py").resolve()
         return here if here.is_file() else Path(__file__).with_name("jupyterhub_config.py").resolve()
+
+    def _check_ports(self, regrow: Regrow, config: Config) -> None:
+        hub = config.JupyterHub
+        ports = [(hub.get("hub_ip", "127.0.0.1"), hub.hub_port)]
+        # A hub that was killed left its proxy there, which the next hub takes over by this file.
+        if not (regrow.hub_dir / "proxy.pid").exists():
+            public = urlsplit(hub.bind_url)
+            ports.insert(0, (public.hostname or "", public.port or 8000))
+        for host, port in ports:
+            if not is_free(host, port):
+                self._stop(
+                    f"Port {port} of {host or 'this machine'} is taken. Does this deployment's hub run already? "
+                    "Stop it, or choose another port with --port.",
+                    status=1,
+                )
 
     def _say_how_servers_run(self, regrow: Regrow) -> None:
         if regrow.spawner == "local":

@@ -314,7 +314,7 @@ async def test_a_full_disk_is_said_on_the_page_and_by_the_api(notebook_image, ne
             async with hub.api() as api, new_user(api) as user:
                 failure = await refusal(api, user, {})
                 assert "No space left on device" in str(failure)
-                assert failure.status == 507
+                assert failure.status == 409
                 subprocess.run(["mount", "-o", "remount,nr_inodes=100000", users], check=True)
                 await api.start_server(user)
         finally:
@@ -335,7 +335,7 @@ async def test_an_engine_that_is_gone_is_said_and_running_servers_are_not_given_
                     assert (await api.server_model(busy))["ready"]
                     failure = await refusal(api, late, {})
                     assert "Docker engine doesn't answer" in str(failure)
-                    assert failure.status == 503
+                    assert failure.status == 409
                 assert (await api.run_cell(busy, "1 + 1")).value == "2"
                 await api.start_server(late)
 

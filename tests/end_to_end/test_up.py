@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support.hub import HubAPI, bash, remove_local_servers
@@ -47,6 +48,15 @@ async def test_without_an_engine_servers_are_processes_and_the_next_up_finds_the
         layout = await bash(api, "alice", "cd && pwd && ls -d projects && echo $BUILD && command -v regrow-singleuser")
         assert f"{deployment.data_dir}/users/alice/home" in layout and "/users/alice/build/" in layout
         await api.delete_user("alice")
+
+
+def test_a_second_up_on_a_running_hub_says_so_and_leaves_it_alone(deployment):
+    deployment.start()
+    second = subprocess.run(deployment.command, cwd=deployment.folder, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    port = f"Port {deployment.port + 81} of 127.0.0.1 is taken. Does this deployment's hub run already?"
+    assert port in second.stderr and "--port" in second.stderr, second
+    assert httpx.get(f"{deployment.url}/hub/api/", trust_env=False).status_code == 200
 
 
 def test_secrets_are_files_that_only_the_hub_reads(deployment):

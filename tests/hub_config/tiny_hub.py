@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 import httpx
 
 from regrow.hub_config.proxy import ensure_proxy
+
+from support.ports import free_port
 
 CONFIG = '''
 import asyncio, json, os
@@ -85,23 +86,6 @@ class TinyHub:
     weak_token: str
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` consecutive free TCP ports on the loopback interface."""
-    for _ in range(100):
-        first = 20000 + secrets.randbelow(10000)
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for offset, each in enumerate(sockets):
-                each.bind(("127.0.0.1", first + offset))
-            return first
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
-    raise RuntimeError(f"no {count} consecutive free ports on 127.0.0.1")
-
-
 @contextmanager
 def tiny_hub(folder: Path) -> Iterator[TinyHub]:
     """Start a hub in `folder`, and stop it with all its servers at the end."""
@@ -110,7 +94,7 @@ def tiny_hub(folder: Path) -> Iterator[TinyHub]:
     startup = folder / "raising/profile_default/startup"
     startup.mkdir(parents=True)
     (startup / "00.py").write_text("def print(*args): raise OSError('no paper')\n")
-    port = free_ports(3)
+    port = free_port(1, 2)
     hub = TinyHub(f"http://127.0.0.1:{port}", folder, secrets.token_hex(32), secrets.token_hex(32))
     environment = os.environ | {
         "TINY_HUB_PORT": str(port),

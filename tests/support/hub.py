@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from regrow.hub_config.deployment import CONFIG_VARIABLE
 from regrow.hub_config.hub_api import HubAPI
 from regrow.hub_config.proxy import ensure_proxy
 
+from support.ports import free_port
+
 CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
 START_TIMEOUT_S = 60
 ADMIN_SCOPES = ["admin:groups", "groups", "tokens", "read:users"]
@@ -35,13 +36,6 @@ async def bash(api: HubAPI, user: str, script: str, timeout_s: float = 60) -> st
     cell = await api.run_cell(user, f"%%bash --no-raise-error\n{{\n{script}\n}} 2>&1", timeout_s)
     assert not cell.error, cell.traceback
     return cell.stdout
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from support.hub import free_port
+from support.ports import free_port
 
 
 @dataclass
@@ -34,6 +35,11 @@ class Up:
         return self.folder / "data"
 
     @property
+    def command(self) -> list[str]:
+        regrow = str(Path(sys.prefix) / "bin/regrow")
+        return [regrow, "up", f"--port={self.port}", f"--data-dir={self.data_dir}", *self.arguments]
+
+    @property
     def output(self) -> str:
         """What it printed since it was started first."""
         return (self.folder / "up.log").read_text()
@@ -47,10 +53,9 @@ class Up:
 
     def start(self, timeout_s: float = 600) -> Up:
         """Run it until the hub answers."""
-        command = [str(Path(sys.prefix) / "bin/regrow"), "up", f"--port={self.port}", f"--data-dir={self.data_dir}"]
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self.arguments],
+                self.command,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -59,11 +64,10 @@ class Up:
             )
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.process.poll() is None:
-            try:
+            with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/hub/api/", trust_env=False).status_code == 200:
                     return self
-            except httpx.HTTPError:
-                time.sleep(0.2)
+            time.sleep(0.2)
         raise AssertionError(f"regrow up did not come up:\n{self.output[-5000:]}")
 
     def ctrl_c(self) -> None:
@@ -76,4 +80,4 @@ class Up:
 def up(folder: Path, *arguments: str) -> Up:
     """A `regrow up` that is not started yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Up(folder, list(arguments), free_port())
+    return Up(folder, list(arguments), free_port(1, 81))
