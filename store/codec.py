@@ -1,0 +1,54 @@
+"""How a chunk is stored: as it is, or as a zstd frame where that saves something."""
+
+from __future__ import annotations
+
+import threading
+
+import zstandard
+
+RAW = 0
+ZSTD = 1
+LEVEL = 3
+# A frame that saves less than this share of a chunk is not worth its decompression.
+_WORTH = 0.97
+
+
+class _PerThread(threading.local):
+    """Contexts are not for two threads at once, and cost more to make than to use."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _PerThread()
+
+
+def encode(chunk: memoryview) -> tuple[int, bytes | memoryview]:
+    """The codec chosen for `chunk` and what to store: `chunk` itself (not a copy) or something smaller."""
+    frame = _contexts.compressor.compress(chunk)
+    if len(frame) < _WORTH * chunk.nbytes:
+        return ZSTD, frame
+    return RAW, chunk
+
+
+def decode_into(codec: int, stored: bytes | memoryview, chunk: memoryview) -> bool:
+    """Fill `chunk` from what `encode` gave. Whether that was possible; `chunk` is then still to be verified."""
+    if codec == RAW:
+        if len(stored) != chunk.nbytes:
+            return False
+        chunk[:] = stored
+        return True
+    if codec != ZSTD:
+        return False
+    try:
+        with _contexts.decompressor.stream_reader(stored) as reader:
+            filled = 0
+            while filled < chunk.nbytes:
+                count = reader.readinto(chunk[filled:])
+                if not count:
+                    return False
+                filled += count
+            return not reader.read(1)
+    except zstandard.ZstdError:
+        return False

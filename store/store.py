@@ -1,0 +1,290 @@
+"""The store itself: opening one, getting things back, and the names under which they are kept."""
+
+from __future__ import annotations
+
+import bisect
+import io
+import itertools
+import json
+import os
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from blake3 import blake3
+
+from regrow.store import codec
+from regrow.store.backend import Backend
+from regrow.store.errors import ChunkDamaged, ChunkMissing, NotAStore, NotKept, StoreError
+from regrow.store.folder import FolderBackend
+from regrow.store.index import Index, Place
+from regrow.store.pack import PACKS
+from regrow.store.recipe import Recipe
+from regrow.store.remote import RemoteBackend
+from regrow.store.writer import THREADS, Writer
+
+FORMAT = 1
+GRACE_S = 24 * 3600.0
+_NAMES = "names"
+_SUFFIX = ".recipe"
+_NAME = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_AHEAD = 4 * THREADS
+
+
+class Store:
+    """A content-addressed store. Any number of processes and machines may read and write it at once.
+
+    `url` is a folder or any URL of fsspec's. `cache_dir` is a folder of this machine for the index of this store;
+    `now` gives seconds since 1970.
+    """
+
+    def __init__(self, backend: Backend, cache_dir: Path, now: Callable[[], float] = time.time) -> None:
+        try:
+            about = json.loads(backend.read("store.json"))
+            about_format, identity, grace_s = about["format"], about["id"], float(about["grace_s"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotAStore(f"There is no store at {backend.url}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotAStore(f"{backend.url} has a store.json that is not a store's.") from error
+        if about_format != FORMAT or not re.fullmatch("[0-9a-f]{32}", identity):
+            raise NotAStore(f"The store at {backend.url} has format {about_format!r}; this version reads {FORMAT}.")
+        self.backend = backend
+        self.grace_s = grace_s
+        self.now = now
+        self.index = Index(backend, cache_dir / identity / "index.sqlite")
+        self._threads = ThreadPoolExecutor(THREADS, "regrow-store-read")
+
+    @classmethod
+    def create(
+        cls,
+        url: str,
+        cache_dir: Path | None = None,
+        grace_s: float = GRACE_S,
+        now: Callable[[], float] = time.time,
+        **options: object,
+    ) -> Store:
+        """The store at `url`, made if there is none. `grace_s` is how long `gc` spares what nothing refers to yet.
+
+        `options` are fsspec's, credentials among them.
+        """
+        backend = _backend(url, options)
+        about = {"format": FORMAT, "id": secrets.token_hex(16), "grace_s": grace_s}
+        if isinstance(backend, FolderBackend):
+            backend.root.mkdir(parents=True, exist_ok=True)
+        backend.create("store.json", json.dumps(about).encode())
+        return cls(backend, cache_dir or default_cache_dir(), now)
+
+    @classmethod
+    def open(
+        cls, url: str, cache_dir: Path | None = None, now: Callable[[], float] = time.time, **options: object
+    ) -> Store:
+        """The store at `url`. Raises `NotAStore` where there is none."""
+        return cls(_backend(url, options), cache_dir or default_cache_dir(), now)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the index and the threads. The store can't be used any more."""
+        self._threads.shutdown(cancel_futures=True)
+        self.index.close()
+        self.backend.close()
+
+    def writer(self) -> Writer:
+        """A session of putting things in, as a context manager."""
+        return Writer(self.backend, self.index, self.grace_s / 2, self.now, self._keep)
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """The names under which something is kept: all, or those of the folder `prefix`."""
+        folder = f"{_NAMES}/{_checked(prefix)}" if prefix else _NAMES
+        for path in self.backend.list(folder):
+            yield path.removeprefix(f"{_NAMES}/").removesuffix(_SUFFIX)
+
+    def recipe(self, name: str) -> Recipe:
+        """What is kept as `name`. Raises `NotKept`."""
+        try:
+            data = self.backend.read(_path(name))
+        except FileNotFoundError as error:
+            raise NotKept(f"Nothing is kept as {name} in {self.backend.url}.") from error
+        return Recipe.decode(data, name)
+
+    def drop(self, name: str) -> None:
+        """Keep it no longer: what nothing else refers to goes with a later `gc`. Raises `NotKept`."""
+        self.recipe(name)
+        self.backend.remove(_path(name))
+
+    def chunks(self, recipe: Recipe) -> Iterator[memoryview]:
+        """The content, verified, chunk by chunk; some chunks are fetched ahead.
+
+        Raises `ChunkMissing` or `ChunkDamaged`.
+        """
+        ahead: deque[Future[memoryview]] = deque()
+        wanted = iter(recipe)
+        try:
+            while some := list(itertools.islice(wanted, _AHEAD)):
+                places = self.index.first_places(key for key, _ in some)
+                for key, size in some:
+                    ahead.append(self._threads.submit(self._get, key, size, places.get(key)))
+                while len(ahead) > _AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def read_into(self, recipe: Recipe, buffer: memoryview) -> None:
+        """Fill `buffer`, of `recipe.size` bytes, with the content, each chunk straight into its place.
+
+        Raises `ChunkMissing` or `ChunkDamaged`; what `buffer` holds then is undefined.
+        """
+        view = buffer.cast("B")
+        if view.nbytes != recipe.size:
+            raise ValueError(f"a buffer of {view.nbytes} bytes for {recipe.size}")
+        filling = []
+        offset = 0
+        wanted = iter(recipe)
+        while some := list(itertools.islice(wanted, _AHEAD)):
+            places = self.index.first_places(key for key, _ in some)
+            for key, size in some:
+                filling.append(self._threads.submit(self._fill, key, view[offset : offset + size], places.get(key)))
+                offset += size
+        try:
+            for future in filling:
+                future.result()
+        finally:
+            for future in filling:
+                future.cancel()
+
+    def read(self, recipe: Recipe) -> bytes:
+        """The whole content. Raises `ChunkMissing` or `ChunkDamaged`."""
+        buffer = bytearray(recipe.size)
+        self.read_into(recipe, memoryview(buffer))
+        return bytes(buffer)
+
+    def open_recipe(self, recipe: Recipe) -> io.BufferedReader:
+        """The content as a file that can be read and sought in."""
+        return io.BufferedReader(_RecipeFile(self, recipe), 1024 * 1024)
+
+    def _keep(self, name: str, recipe: Recipe) -> None:
+        self.backend.write(_path(name), recipe.encode())
+
+    def _get(self, key: bytes, size: int, place: Place | None) -> memoryview:
+        chunk = memoryview(bytearray(size))
+        self._fill(key, chunk, place)
+        return chunk
+
+    def _fill(self, key: bytes, chunk: memoryview, place: Place | None) -> None:
+        if place and self._fill_from(place, chunk):
+            return
+        # It may have moved, or lie somewhere else too.
+        self.index.refresh()
+        places = self.index.places(key)
+        for other in places:
+            if self._fill_from(other, chunk):
+                return
+        if not places:
+            raise ChunkMissing(
+                f"The chunk {key.hex()[:16]}… is in no pack of {self.backend.url}. "
+                "Run regrow store verify to see what needs it."
+            )
+        packs = ", ".join(other.pack for other in places)
+        raise ChunkDamaged(
+            f"The chunk {key.hex()[:16]}… is damaged in {self.backend.url} (pack {packs}). "
+            "Run regrow store verify to see what needs it."
+        )
+
+    def _fill_from(self, place: Place, chunk: memoryview) -> bool:
+        entry = place.entry
+        if entry.size != chunk.nbytes:
+            return False
+        path = f"{PACKS}/{place.pack}"
+        try:
+            if entry.codec == codec.RAW and entry.stored == entry.size:
+                filled = self.backend.read_into(path, entry.offset, chunk) == entry.size
+            else:
+                stored = memoryview(bytearray(entry.stored))
+                filled = self.backend.read_into(path, entry.offset, stored) == entry.stored
+                filled = filled and codec.decode_into(entry.codec, stored, chunk)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"Could not read {path} of {self.backend.url}: {error}.") from error
+        return filled and blake3(chunk).digest() == entry.key
+
+
+class _RecipeFile(io.RawIOBase):
+    def __init__(self, store: Store, recipe: Recipe) -> None:
+        self._store = store
+        self._recipe = recipe
+        self._chunks = list(recipe)
+        self._starts = list(itertools.accumulate((size for _, size in self._chunks), initial=0))
+        self._position = 0
+        self._following: tuple[int, Iterator[memoryview]] | None = None
+        self._current: tuple[int, memoryview] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._recipe.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"a position of {base + offset}")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._position >= self._recipe.size or not len(buffer):
+            return 0
+        number = bisect.bisect_right(self._starts, self._position) - 1
+        chunk = self._chunk(number)
+        start = self._position - self._starts[number]
+        part = chunk[start : start + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _chunk(self, number: int) -> memoryview:
+        if self._current and self._current[0] == number:
+            return self._current[1]
+        if not self._following or self._following[0] != number:
+            rest = Recipe.of(self._chunks[number:])
+            self._following = (number, self._store.chunks(rest))
+        following = self._following[1]
+        self._current = (number, next(following))
+        self._following = (number + 1, following)
+        return self._current[1]
+
+
+def default_cache_dir() -> Path:
+    """Where this machine keeps the indexes of stores, as the XDG Base Directory Specification has it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow/store"
+
+
+def _backend(url: str, options: dict[str, object]) -> Backend:
+    if "://" in url:
+        return RemoteBackend(url, **options)
+    return FolderBackend(Path(url).absolute())
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name to keep something under: letters, digits, . _ - and / between them.")
+    return name
+
+
+def _path(name: str) -> str:
+    return f"{_NAMES}/{_checked(name)}{_SUFFIX}"
