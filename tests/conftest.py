@@ -3,13 +3,15 @@
 import docker
 import pytest
 
-from regrow.images.build import build_image
+from regrow.images.base import find_base
+from regrow.images.build import VARIANTS, build_image
 from regrow.images.engine import connect
 from regrow.images.errors import EngineMissing
 
 pytest_plugins = ["plugins.no_skips_in_ci"]
 
 IMAGE = "regrow/notebook:cpu"
+FOREIGN_IMAGE = "regrow-test-foreign"
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,12 @@ def notebook_image(engine):
     """The name of the CPU image, built from this checkout; only layers that changed are built again."""
     build_image("cpu")
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def foreign_image(notebook_image, engine):
+    """The name of an image that is not built from ours: what ours is built from."""
+    base = find_base(engine.api, None, VARIANTS["cpu"].base, print)
+    engine.images.get(base).tag(FOREIGN_IMAGE)
+    yield FOREIGN_IMAGE
+    engine.images.remove(FOREIGN_IMAGE, noprune=True)

@@ -23,11 +23,11 @@ def slim_image(engine, notebook_image):
 
 
 @pytest.fixture(scope="session")
-def docker_hub(notebook_image, tmp_path_factory):
+def docker_hub(notebook_image, foreign_image, tmp_path_factory):
     """A hub whose servers are containers."""
     name = f"regrow-test-{secrets.token_hex(3)}"
     config = {
-        "Regrow": {"name": name, "spawner": "docker", "profiles": profiles(notebook_image)},
+        "Regrow": {"name": name, "spawner": "docker", "profiles": profiles(notebook_image, foreign_image)},
         "Spawner": {"poll_interval": POLL_INTERVAL_S},
     }
     with running_hub(tmp_path_factory.mktemp("docker"), config) as hub:
@@ -64,12 +64,12 @@ def new_user():
     return make
 
 
-def profiles(image):
+def profiles(image, foreign_image):
     """The profiles that the tests choose from."""
     return [
         {"slug": "small", "name": "Small", "description": "For a first look.", "image": image, "memory_bytes": 2 * GIB},
         {"slug": "large", "name": "Large", "description": "For training.", "image": image, "memory_bytes": 4 * GIB},
         {"slug": "gpu", "name": "GPU", "description": "One GPU.", "image": image, "gpus": 1},
-        {"slug": "foreign", "name": "Foreign", "description": "Not built from ours.", "image": "regrow-test-base"},
+        {"slug": "foreign", "name": "Foreign", "description": "Not built from ours.", "image": foreign_image},
         {"slug": "absent", "name": "Absent", "description": "Never built.", "image": "regrow/none:such"},
     ]

@@ -36,7 +36,9 @@ def deployment(image):
 
 
 def containers_of(engine, hub):
-    found = engine.containers.list(all=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"})
+    found = engine.containers.list(
+        all=True, ignore_removed=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"}
+    )
     return {container.name for container in found}
 
 

@@ -35,7 +35,14 @@ async def test_a_profile_that_cannot_start_gives_the_container_from_before_back(
         with pytest.raises(HubAPIError, match="no GPU"):
             await api.start_server(user, {"profile": "gpu"})
         await until(
-            lambda: len(engine.containers.list(all=True, filters={"name": container_name(docker_hub, user)})) == 1
+            lambda: (
+                len(
+                    engine.containers.list(
+                        all=True, ignore_removed=True, filters={"name": container_name(docker_hub, user)}
+                    )
+                )
+                == 1
+            )
         )
         await api.start_server(user, {"profile": "small"})
         assert engine.containers.get(container_name(docker_hub, user)).id == before
@@ -91,7 +98,7 @@ async def test_a_hub_killed_in_the_middle_of_a_start_leaves_one_server_in_the_en
         count = "pgrep -fc '[r]egrow-singleuser|[j]upyterhub-singleuser' -u $(id -u)"
         if hub.config["Regrow"]["spawner"] == "docker":
             assert (await bash(api, user, count)).strip() in ("1", "2")  # tini and the server
-            names = engine.containers.list(all=True, filters={"name": container_name(hub, user)})
+            names = engine.containers.list(all=True, ignore_removed=True, filters={"name": container_name(hub, user)})
             assert len(names) == 1
         else:
             home = str(hub.data_dir / "users" / user.replace("-", "-2d") / "home")

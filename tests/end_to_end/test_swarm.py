@@ -25,7 +25,7 @@ def swarm(engine):
     """A Swarm of this engine. Containers and bridges that others have on it are not touched."""
     if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
         pytest.skip("this engine is in a Swarm that is not the tests'")
-    running = {container.id for container in engine.containers.list()}
+    running = {container.id for container in engine.containers.list(ignore_removed=True)}
     had_gateway = any(network.name == GATEWAY_NETWORK for network in engine.networks.list())
     engine.swarm.init(advertise_addr="127.0.0.1")
     yield engine.swarm
@@ -38,11 +38,11 @@ def swarm(engine):
 
 
 @pytest.fixture(scope="module")
-def swarm_hub(swarm, engine, notebook_image, tmp_path_factory):
+def swarm_hub(swarm, engine, notebook_image, foreign_image, tmp_path_factory):
     """A hub of which the administrator has set `Regrow.spawner` and no more."""
     name = f"regrow-test-{secrets.token_hex(3)}"
     config = {
-        "Regrow": {"name": name, "spawner": "swarm", "profiles": profiles(notebook_image)},
+        "Regrow": {"name": name, "spawner": "swarm", "profiles": profiles(notebook_image, foreign_image)},
         "Spawner": {"poll_interval": POLL_INTERVAL_S},
     }
     with running_hub(tmp_path_factory.mktemp("swarm"), config) as hub:
@@ -50,12 +50,12 @@ def swarm_hub(swarm, engine, notebook_image, tmp_path_factory):
         assert services_of(engine, hub) == []
 
 
-def profiles(image):
+def profiles(image, foreign_image):
     return [
         {"slug": "small", "name": "Small", "image": image, "cpus": 1, "memory_bytes": 2 * 1024**3},
         {"slug": "gpu", "name": "GPU", "image": image, "gpus": 1},
         {"slug": "absent", "name": "Absent", "image": "regrow/none:such"},
-        {"slug": "foreign", "name": "Foreign", "image": "regrow-test-base"},
+        {"slug": "foreign", "name": "Foreign", "image": foreign_image},
     ]
 
 
@@ -80,7 +80,9 @@ def services_of(engine, hub):
 
 
 def containers_of(engine, hub):
-    found = engine.containers.list(all=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"})
+    found = engine.containers.list(
+        all=True, ignore_removed=True, filters={"label": f"io.regrow.data-dir={hub.data_dir}"}
+    )
     return sorted(container.name for container in found)
 
 
@@ -92,7 +94,7 @@ async def eventually_no_containers(engine, hub):
 
 
 def container_of(engine, hub, user):
-    found = engine.containers.list(filters={"label": f"io.regrow.user={user}"})
+    found = engine.containers.list(ignore_removed=True, filters={"label": f"io.regrow.user={user}"})
     assert len(found) == 1, found
     return found[0]
 

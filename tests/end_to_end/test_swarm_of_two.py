@@ -62,7 +62,7 @@ async def test_a_server_runs_on_another_machine(hub_of_two, worker, new_user):
         await api.start_server(bob)
         places = {}
         for user in (alice, bob):
-            (container,) = client.containers.list(filters={"label": f"io.regrow.user={user}"})
+            (container,) = client.containers.list(ignore_removed=True, filters={"label": f"io.regrow.user={user}"})
             (network,) = container.attrs["NetworkSettings"]["Networks"].values()
             (published,) = container.ports["8888/tcp"]
             assert published["HostIp"] == worker.address

@@ -45,7 +45,7 @@ def remapped_hub(remapped_host, slim_image, tmp_path_factory):
 
 
 def container_of(client, user):
-    (found,) = client.containers.list(filters={"label": f"io.regrow.user={user}"})
+    (found,) = client.containers.list(ignore_removed=True, filters={"label": f"io.regrow.user={user}"})
     return found
 
 

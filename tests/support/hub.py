@@ -153,7 +153,9 @@ def remove_containers(data_dir: Path, name: str, environment: dict[str, str] | N
     if client.info()["Swarm"].get("ControlAvailable"):
         for service in client.services.list(filters={"label": f"io.regrow.data-dir={data_dir}"}):
             service.remove()
-    for container in client.containers.list(all=True, filters={"label": f"io.regrow.data-dir={data_dir}"}):
+    for container in client.containers.list(
+        all=True, ignore_removed=True, filters={"label": f"io.regrow.data-dir={data_dir}"}
+    ):
         container.remove(force=True, v=True)
     # NAME-node last: NAME-swarm is made from it.
     for network in sorted(client.networks.list(names=[name]), key=lambda network: network.name, reverse=True):
