@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "images": ("regrow.images.app.ImagesApp", "Build and list notebook images."),
     "smoke": ("regrow.hub_config.smoke.SmokeApp", "Run a throwaway user's whole session and time each step."),
     "token": ("regrow.hub_config.token.TokenApp", "Mint an API token of the hub."),
+    "store": ("regrow.store.app.StoreApp", "Make, measure, verify and clean a store."),
     "packages": ("regrow.server_extension.packages.PackagesApp", "In a server: list or reinstall added packages."),
 }
 

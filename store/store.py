@@ -269,9 +269,9 @@ class _RecipeFile(io.RawIOBase):
         return self._current[1]
 
 
-def default_cache_dir() -> Path:
-    """Where this machine keeps the indexes of stores, as the XDG Base Directory Specification has it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow/store"
+def default_cache_dir(chosen: str = "") -> Path:
+    """Where this machine keeps the indexes of stores: `chosen`, or as the XDG Base Directory Specification has it."""
+    return Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow/store")
 
 
 def _backend(url: str, options: dict[str, object]) -> Backend:
