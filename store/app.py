@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from traitlets import Float, Unicode
+from traitlets import Bool, Float, Unicode
 from traitlets.config import Application, catch_config_error
 
 from regrow.store.errors import StoreError
@@ -98,12 +98,17 @@ class StoreVerifyApp(StoreCommand):
     description = (
         "Read everything in a store and say what is damaged, and whom that concerns. Exit status 1 if anything is."
     )
-    examples = "regrow store verify /srv/regrow/store"
+    examples = """
+    regrow store verify /srv/regrow/store
+    regrow store verify --condemn /srv/regrow/store   # then store again what was lost, and run gc
+    """
+    condemn = Bool(False, config=True, help="Have nobody rely on damaged packs any more, and leave them to gc.")
+    flags = {"condemn": ({"StoreVerifyApp": {"condemn": True}}, condemn.help)}
 
     def work(self, store: Store) -> None:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("Reading packs")
-            report = verify(store, lambda done, of: bar.update(task, completed=done, total=of))
+            report = verify(store, lambda done, of: bar.update(task, completed=done, total=of), self.condemn)
         for problem in report.problems:
             print(problem)
         read = f"{report.packs} packs, {report.chunks} chunks, {report.names} names, {_size(report.stored_bytes)}"

@@ -44,6 +44,8 @@ def chunks_of_stream(stream: Reader) -> Iterator[memoryview]:
         filled = len(rest)
         while filled < len(block):
             count = stream.readinto(block[filled:])
+            if count is None:
+                raise BlockingIOError("the stream has nothing to read now; only streams that wait can be stored")
             if not count:
                 yield from chunks_of_buffer(block[:filled])
                 return

@@ -6,6 +6,8 @@ import threading
 
 import zstandard
 
+from regrow.store.recipe import MOST_CHUNK_BYTES
+
 RAW = 0
 ZSTD = 1
 LEVEL = 3
@@ -18,7 +20,7 @@ class _PerThread(threading.local):
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False)
-        self.decompressor = zstandard.ZstdDecompressor()
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=MOST_CHUNK_BYTES)
 
 
 _contexts = _PerThread()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -37,7 +38,7 @@ class FolderBackend:
         return (self.root / path).stat().st_size
 
     def list(self, folder: str) -> Iterator[str]:
-        for above, _, files in os.walk(self.root / folder):
+        for above, _, files in os.walk(self.root / folder, onerror=_unless_gone):
             relative = Path(above).relative_to(self.root)
             for file in files:
                 yield str(relative / file)
@@ -54,8 +55,15 @@ class FolderBackend:
             os.link(file, target)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP):
+                raise
+            # A filesystem without hard links.
+            if target.exists():
+                return False
+            file.replace(target)
         finally:
-            file.unlink()
+            file.unlink(missing_ok=True)
         _sync_folder(target.parent)
         return True
 
@@ -138,6 +146,12 @@ class _OpenFiles:
         with self._lock:
             for path in list(self._files):
                 self._close(path)
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that can't be listed is not an empty one: what is named in it would be taken for dropped."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _read_fully(descriptor: int, offset: int, buffer: memoryview) -> int:

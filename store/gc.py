@@ -18,14 +18,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from blake3 import blake3
-
-from regrow.store import codec
-from regrow.store.errors import StoreError
+from regrow.store.errors import NotKept, StoreError
 from regrow.store.folder import FolderBackend
 from regrow.store.index import CONDEMNED
-from regrow.store.pack import PACK_BYTES, PACKS, Entry, PackFile, made_at, new_name
+from regrow.store.pack import PACK_BYTES, PACKS, DamagedPack, Entry, PackFile, is_name, made_at, new_name, read_index
 from regrow.store.store import Store
+from regrow.store.verify import condemn, is_sound
 
 _LOCK = "locks/gc"
 _LOCK_EXPIRES_S = 3600.0
@@ -71,24 +69,27 @@ class _Collection:
     def run(self) -> Collected:
         store = self.store
         started = store.now()
-        store.index.refresh()
-        packs = store.index.packs()
-        condemned = {name: self._condemned_at(name) for name, gone in packs.items() if gone}
+        unreadable = store.index.refresh()
+        packs = {*store.index.packs(), *unreadable}
+        markers = (path.removeprefix(f"{CONDEMNED}/") for path in store.backend.list(CONDEMNED))
+        condemned = {name: self._condemned_at(name) for name in markers if name in packs}
         self.progress("Reading what is kept")
         with _Live(store) as live:
             self.still_here()
             old = [name for name in sorted(packs) if started - made_at(name) > store.grace_s]
-            staying = [name for name in old if name not in condemned]
+            staying = [name for name in old if name not in condemned and name not in unreadable]
             spare = self._worth_moving(staying, live)
             leaving = [name for name in condemned if started - condemned[name] > store.grace_s]
+            gone = frozenset((*spare, *condemned))
             for name in (*spare, *leaving):
                 self.still_here()
                 self.progress(f"Moving what is needed of {name}")
-                self._move(name, live, (*spare, *condemned))
+                self._move(name, live, gone)
             self._publish()
         for name in spare:
+            self.still_here()
             self.done.condemned_packs += 1
-            store.backend.write(f"{CONDEMNED}/{name}", str(started).encode())
+            condemn(store, name)
         for name in leaving:
             self.still_here()
             with contextlib.suppress(FileNotFoundError):
@@ -121,28 +122,38 @@ class _Collection:
                 small.append(name)
         return chosen + (small if len(small) >= _SMALL_PACKS else [])
 
-    def _move(self, name: str, live: _Live, leaving: tuple[str, ...]) -> None:
-        entries = self.store.index.entries(name)
+    def _move(self, name: str, live: _Live, leaving: frozenset[str]) -> None:
+        # What the pack itself says, and not what a cache has of it: this is the last that is seen of it.
+        try:
+            entries = read_index(self.store.backend, f"{PACKS}/{name}")
+        except FileNotFoundError:
+            return  # another collection was faster
+        except DamagedPack as error:
+            if all(self._is_placed(key, leaving) for key in live):
+                return
+            raise StoreError(
+                f"The index of pack {name} of {self.store.backend.url} is damaged, and something kept may need what is "
+                "in it. Nothing was removed. Run regrow store verify to see what."
+            ) from error
         needed = live.of(entry.key for entry in entries)
         for entry in entries:
-            if entry.key in needed and entry.key not in self.moved and not self._is_elsewhere(entry.key, leaving):
+            if entry.key in needed and entry.key not in self.moved and not self._is_elsewhere(entry, leaving):
                 self._copy(name, entry)
 
-    def _is_elsewhere(self, key: bytes, leaving: tuple[str, ...]) -> bool:
-        return any(place.pack not in leaving for place in self.store.index.places(key))
+    def _is_placed(self, key: bytes, leaving: frozenset[str]) -> bool:
+        return key in self.moved or any(place.pack not in leaving for place in self.store.index.places(key))
+
+    def _is_elsewhere(self, entry: Entry, leaving: frozenset[str]) -> bool:
+        places = [place for place in self.store.index.places(entry.key) if place.pack not in leaving]
+        return any(is_sound(self.store, place.pack, place.entry) for place in places)
 
     def _copy(self, name: str, entry: Entry) -> None:
-        stored = memoryview(bytearray(entry.stored))
-        chunk = memoryview(bytearray(entry.size))
-        try:
-            filled = self.store.backend.read_into(f"{PACKS}/{name}", entry.offset, stored) == entry.stored
-        except FileNotFoundError:
-            return  # another collection has moved it already
-        if not (filled and codec.decode_into(entry.codec, stored, chunk) and blake3(chunk).digest() == entry.key):
+        if not is_sound(self.store, name, entry):
             raise StoreError(
                 f"The chunk {entry.key.hex()[:16]}… in pack {name} of {self.store.backend.url} is damaged, and "
                 "something kept needs it. Nothing was removed. Run regrow store verify to see what."
             )
+        stored = self.store.backend.read(f"{PACKS}/{name}", entry.offset, entry.stored)
         if self.pack is None:
             self.pack = PackFile(self.store.backend.scratch() / new_name(self.store.now()))
         self.pack.append(entry.key, entry.codec, stored, entry.size)
@@ -165,14 +176,15 @@ class _Collection:
 
     def _remove_litter(self, started: float) -> None:
         """What collections and writers that were killed have left."""
+        packs = self.store.index.packs()
         for path in list(self.store.backend.list(CONDEMNED)):
             name = path.removeprefix(f"{CONDEMNED}/")
-            if name not in self.store.index.packs() and started - self._condemned_at(name) > self.store.grace_s:
+            if name not in packs and started - self._condemned_at(name) > self.store.grace_s:
                 self.store.backend.remove(path)
         if isinstance(self.store.backend, FolderBackend):
             # Only a folder's scratch outlives its process.
             for file in self.store.backend.scratch().iterdir():
-                if started - made_at(file.name) > self.store.grace_s:
+                if is_name(file.name) and started - made_at(file.name) > self.store.grace_s:
                     file.unlink(missing_ok=True)
 
 
@@ -183,14 +195,18 @@ class _Live:
         self._database = sqlite3.connect("")
         self._database.execute("CREATE TABLE live (key BLOB PRIMARY KEY) WITHOUT ROWID")
         for name in store.names():
-            keys = ((key,) for key, _ in store.recipe(name))
-            self._database.executemany("INSERT OR IGNORE INTO live VALUES (?)", keys)
+            with contextlib.suppress(NotKept):  # dropped meanwhile
+                keys = ((key,) for key, _ in store.recipe(name))
+                self._database.executemany("INSERT OR IGNORE INTO live VALUES (?)", keys)
 
     def __enter__(self) -> _Live:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._database.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (key for (key,) in self._database.execute("SELECT key FROM live"))
 
     def of(self, keys: Iterator[bytes]) -> set[bytes]:
         """Those of `keys` that something kept needs."""

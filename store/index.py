@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regrow.store.backend import Backend
-from regrow.store.pack import PACKS, DamagedPack, Entry, read_index
+from regrow.store.errors import StoreError
+from regrow.store.pack import PACKS, DamagedPack, Entry, is_name, read_index
 
 CONDEMNED = "condemned"
 _BUSY_TIMEOUT_S = 60
@@ -40,27 +42,48 @@ class Index:
 
     def __init__(self, backend: Backend, file: Path) -> None:
         self._backend = backend
+        self._file = file
         self._lock = threading.RLock()
+        self._refreshing = threading.Lock()
+        self.generation = 0
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            self._database = _connect(file)
-        except sqlite3.DatabaseError:
-            # Only a cache: a machine that lost its power may have left half of it.
-            for suffix in ("", "-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
-            self._database = _connect(file)
+        with file.with_name("lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                self._database = _connect(file)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                # Only a cache: a machine that lost its power may have left half of it.
+                for suffix in ("", "-wal", "-shm"):
+                    file.with_name(file.name + suffix).unlink(missing_ok=True)
+                self._database = _connect(file)
 
     def close(self) -> None:
         """Close the file. The index can't be used any more."""
         with self._lock:
             self._database.close()
 
-    def refresh(self) -> list[str]:
-        """See packs that others made, and no longer those that are gone. The names of packs that can't be read."""
-        there = {path.removeprefix(f"{PACKS}/") for path in self._backend.list(PACKS)}
+    def refresh(self, since: int | None = None) -> list[str]:
+        """See packs that others made, and no longer those that are gone. The names of packs that can't be read.
+
+        Where `since` is given, only if nobody has done so since `generation` had that value.
+        """
+        with self._refreshing:
+            if since is not None and self.generation > since:
+                return []
+            unreadable = self._refresh()
+            self.generation += 1
+            return unreadable
+
+    def _refresh(self) -> list[str]:
+        # In this order, whatever is removed or made meanwhile: no pack that is to go is ever taken for one that stays.
+        with self._access() as database:
+            known = dict(database.execute("SELECT name, condemned FROM pack"))
         condemned = {path.removeprefix(f"{CONDEMNED}/") for path in self._backend.list(CONDEMNED)}
-        with self._transaction():
-            known = dict(self._database.execute("SELECT name, condemned FROM pack"))
+        there = {
+            name for name in (path.removeprefix(f"{PACKS}/") for path in self._backend.list(PACKS)) if is_name(name)
+        }
         unreadable = []
         for name in sorted(there - known.keys()):
             try:
@@ -71,24 +94,24 @@ class Index:
                 unreadable.append(name)
                 continue
             self.add(name, entries, condemned=name in condemned)
-        with self._transaction():
+        with self._transaction() as database:
             for name in known.keys() - there:
                 self._forget(name)
-            for name, was in known.items():
-                if was != (name in condemned):
-                    self._database.execute("UPDATE pack SET condemned = ? WHERE name = ?", (name in condemned, name))
+            for name in condemned & known.keys():
+                if not known[name]:
+                    database.execute("UPDATE pack SET condemned = 1 WHERE name = ?", (name,))
         return unreadable
 
     def add(self, name: str, entries: Iterable[Entry], condemned: bool = False) -> None:
         """Take in the pack `name`."""
-        with self._transaction():
-            done = self._database.execute(
+        with self._transaction() as database:
+            done = database.execute(
                 "INSERT INTO pack (name, condemned) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, condemned)
             )
             if not done.rowcount:
                 return
             pack = done.lastrowid
-            self._database.executemany(
+            database.executemany(
                 "INSERT OR IGNORE INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
                 ((each.key, pack, each.offset, each.stored, each.size, each.codec) for each in entries),
             )
@@ -98,13 +121,19 @@ class Index:
         with self._transaction():
             self._forget(name)
 
+    def distrust(self, name: str, key: bytes) -> None:
+        """What the pack `name` has in a chunk's place is not that chunk: nobody here is to rely on it."""
+        with self._transaction() as database:
+            pack = "(SELECT id FROM pack WHERE name = ?)"
+            database.execute(f"DELETE FROM chunk WHERE key = ? AND pack = {pack}", (key, name))
+
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
         """Those of `keys` that a pack holds which is to stay."""
-        with self._lock:
+        with self._access() as database:
             return {
                 key
                 for some in _batches(list(keys))
-                for (key,) in self._database.execute(
+                for (key,) in database.execute(
                     "SELECT key FROM chunk JOIN pack ON pack.id = pack "
                     f"WHERE NOT condemned AND key IN ({_marks(some)})",
                     some,
@@ -113,8 +142,8 @@ class Index:
 
     def places(self, key: bytes) -> list[Place]:
         """Where the chunk is; in packs that are to stay first."""
-        with self._lock:
-            rows = self._database.execute(
+        with self._access() as database:
+            rows = database.execute(
                 "SELECT name, offset, stored, size, codec FROM chunk JOIN pack ON pack.id = pack WHERE key = ? "
                 "ORDER BY condemned",
                 (key,),
@@ -124,9 +153,9 @@ class Index:
     def first_places(self, keys: Iterable[bytes]) -> dict[bytes, Place]:
         """The first of `places` of each of `keys`, for those that there are."""
         found: dict[bytes, Place] = {}
-        with self._lock:
+        with self._access() as database:
             for some in _batches(list(keys)):
-                rows = self._database.execute(
+                rows = database.execute(
                     "SELECT key, name, offset, stored, size, codec FROM chunk JOIN pack ON pack.id = pack "
                     f"WHERE key IN ({_marks(some)}) ORDER BY condemned",
                     some,
@@ -137,13 +166,13 @@ class Index:
 
     def packs(self) -> dict[str, bool]:
         """Every pack's name, and whether it is condemned."""
-        with self._lock:
-            return {name: bool(gone) for name, gone in self._database.execute("SELECT name, condemned FROM pack")}
+        with self._access() as database:
+            return {name: bool(gone) for name, gone in database.execute("SELECT name, condemned FROM pack")}
 
     def entries(self, name: str) -> list[Entry]:
         """What is in the pack `name`, in the order in which it lies there."""
-        with self._lock:
-            rows = self._database.execute(
+        with self._access() as database:
+            rows = database.execute(
                 "SELECT key, offset, stored, chunk.size, codec FROM chunk JOIN pack ON pack.id = pack WHERE name = ? "
                 "ORDER BY offset",
                 (name,),
@@ -152,8 +181,8 @@ class Index:
 
     def totals(self) -> tuple[int, int, int]:
         """The number of chunks, their size in bytes, and what they take as stored, each chunk counted once."""
-        with self._lock:
-            row = self._database.execute(
+        with self._access() as database:
+            row = database.execute(
                 "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(stored), 0) "
                 "FROM (SELECT size, stored FROM chunk GROUP BY key)"
             ).fetchone()
@@ -164,15 +193,28 @@ class Index:
         self._database.execute("DELETE FROM pack WHERE name = ?", (name,))
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _access(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
+                yield self._database
+            except sqlite3.OperationalError:
                 raise
-            self._database.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                raise StoreError(
+                    f"The index {self._file} is damaged ({error}). It is only a cache: remove it, and it is made again."
+                ) from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._access() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -7,6 +7,8 @@ The footer authenticates the index, the index names each chunk by its BLAKE3: a 
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import struct
 from collections.abc import Iterable, Iterator
@@ -17,13 +19,14 @@ from pathlib import Path
 from blake3 import blake3
 
 from regrow.store.backend import Backend
-from regrow.store.recipe import KEY_BYTES
+from regrow.store.recipe import KEY_BYTES, MOST_CHUNK_BYTES
 
 PACKS = "packs"
 PACK_BYTES = 64 * 1024 * 1024
 _ENTRY = struct.Struct(f"<{KEY_BYTES}sQIIB")
 _FOOTER = struct.Struct("<QI32s8s")
 _MAGIC = b"regrowP\x01"
+_NAME = re.compile("[0-9a-f]{12}-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def read_index(backend: Backend, path: str) -> list[Entry]:
 def _entries(index: bytes, end: int, path: str) -> Iterator[Entry]:
     for fields in _ENTRY.iter_unpack(index):
         entry = Entry(*fields)
-        if entry.offset + entry.stored > end:
+        if entry.offset + entry.stored > end or not entry.stored <= entry.size <= MOST_CHUNK_BYTES:
             raise DamagedPack(path)
         yield entry
 
@@ -87,13 +90,13 @@ class PackFile:
 
     def append(self, key: bytes, codec: int, stored: bytes | memoryview, size: int) -> None:
         """Add a chunk of `size` bytes, encoded by `codec` as `stored`. After an `OSError` only `discard` is left."""
-        _write_all(self._output, stored)
+        _write_all(self._output, stored, self.size)
         self.entries.append(Entry(key, self.size, len(stored), size, codec))
         self.size += len(stored)
 
     def publish(self, backend: Backend, name: str) -> None:
         """Write the index, and put the pack where readers find it as `name`."""
-        _write_all(self._output, index_of(self.entries, self.size))
+        _write_all(self._output, index_of(self.entries, self.size), self.size)
         self._output.close()
         backend.publish(self._file, f"{PACKS}/{name}")
 
@@ -108,12 +111,18 @@ def new_name(now: float) -> str:
     return f"{int(now * 1000):012x}-{secrets.token_hex(8)}"
 
 
+def is_name(name: str) -> bool:
+    """Whether a file is one of ours: NFS and file managers leave others."""
+    return bool(_NAME.fullmatch(name))
+
+
 def made_at(name: str) -> float:
     """When the file of that name was made, in seconds since 1970."""
     return int(name.partition("-")[0], 16) / 1000
 
 
-def _write_all(output: FileIO, data: bytes | memoryview) -> None:
+def _write_all(output: FileIO, data: bytes | memoryview, offset: int) -> None:
     view = memoryview(data)
     while view:
-        view = view[output.write(view) :]
+        count = os.pwrite(output.fileno(), view, offset)
+        view, offset = view[count:], offset + count

@@ -11,6 +11,7 @@ from blake3 import blake3
 from regrow.store.errors import StoreError
 
 KEY_BYTES = 32
+MOST_CHUNK_BYTES = 16 * 1024 * 1024
 _ENTRY = struct.Struct("<32sI")
 _HEAD = struct.Struct("<8sQ32s")
 _MAGIC = b"regrowR\x01"
@@ -49,4 +50,7 @@ class Recipe:
         entries = data[_HEAD.size :]
         if magic != _MAGIC or digest != blake3(entries).digest() or len(entries) % _ENTRY.size:
             raise damaged
-        return cls(size, entries)
+        recipe = cls(size, entries)
+        if sum(length for _, length in recipe) != size or any(length > MOST_CHUNK_BYTES for _, length in recipe):
+            raise damaged
+        return recipe

@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import fsspec
 
@@ -17,7 +18,7 @@ class RemoteBackend:
     """Files below an fsspec URL. Credentials come as fsspec's own options or from the environment, never in the URL."""
 
     def __init__(self, url: str, **options: object) -> None:
-        self.url = url
+        self.url = _without_credentials(url)
         self._fs, root = fsspec.core.url_to_fs(url, **options)
         self._root = root.rstrip("/")
         protocols = [self._fs.protocol] if isinstance(self._fs.protocol, str) else self._fs.protocol
@@ -40,7 +41,8 @@ class RemoteBackend:
     def list(self, folder: str) -> Iterator[str]:
         self._fs.invalidate_cache()
         try:
-            found = self._fs.find(self._at(folder))
+            # fsspec's own walk leaves out folders that it can't list, which then seem empty.
+            found = self._fs.find(self._at(folder), **({} if self._appears_whole else {"on_error": "raise"}))
         except FileNotFoundError:
             return
         for path in found:
@@ -94,3 +96,8 @@ class RemoteBackend:
 
     def _part(self, path: str) -> str:
         return f"{self._at(path)}.{secrets.token_hex(4)}.part"
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

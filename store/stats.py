@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
+from regrow.store.errors import NotKept
 from regrow.store.pack import PACKS
 from regrow.store.store import Store
 
@@ -24,7 +26,10 @@ class Stats:
 def stats(store: Store) -> Stats:
     """Count what `store` holds now."""
     store.index.refresh()
-    recipes = [store.recipe(name).size for name in store.names()]
+    recipes = []
+    for name in store.names():
+        with contextlib.suppress(NotKept):  # dropped meanwhile
+            recipes.append(store.recipe(name).size)
     chunks, chunk_bytes, _ = store.index.totals()
     packs = store.index.packs()
     stored = sum(store.backend.size(f"{PACKS}/{name}") for name in packs)

@@ -9,10 +9,11 @@ import json
 import os
 import re
 import secrets
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from blake3 import blake3
@@ -22,16 +23,14 @@ from regrow.store.backend import Backend
 from regrow.store.errors import ChunkDamaged, ChunkMissing, NotAStore, NotKept, StoreError
 from regrow.store.folder import FolderBackend
 from regrow.store.index import Index, Place
-from regrow.store.pack import PACKS
+from regrow.store.names import NAMES, SUFFIX, checked_name, path_of
+from regrow.store.pack import PACKS, Entry
 from regrow.store.recipe import Recipe
 from regrow.store.remote import RemoteBackend
 from regrow.store.writer import THREADS, Writer
 
 FORMAT = 1
 GRACE_S = 24 * 3600.0
-_NAMES = "names"
-_SUFFIX = ".recipe"
-_NAME = re.compile(r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 _AHEAD = 4 * THREADS
 
 
@@ -55,7 +54,10 @@ class Store:
         self.backend = backend
         self.grace_s = grace_s
         self.now = now
-        self.index = Index(backend, cache_dir / identity / "index.sqlite")
+        # A copy of a store is another store; machines that share a home folder must not share an index.
+        place = blake3(f"{identity} {backend.url} {socket.gethostname()}".encode()).hexdigest(16)
+        self.index = Index(backend, cache_dir / place / "index.sqlite")
+        self._process = os.getpid()
         self._threads = ThreadPoolExecutor(THREADS, "regrow-store-read")
 
     @classmethod
@@ -99,40 +101,43 @@ class Store:
 
     def writer(self) -> Writer:
         """A session of putting things in, as a context manager."""
+        self._check_process()
         return Writer(self.backend, self.index, self.grace_s / 2, self.now, self._keep)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """The names under which something is kept: all, or those of the folder `prefix`."""
-        folder = f"{_NAMES}/{_checked(prefix)}" if prefix else _NAMES
+        folder = f"{NAMES}/{checked_name(prefix)}" if prefix else NAMES
         for path in self.backend.list(folder):
-            yield path.removeprefix(f"{_NAMES}/").removesuffix(_SUFFIX)
+            yield path.removeprefix(f"{NAMES}/").removesuffix(SUFFIX)
 
     def recipe(self, name: str) -> Recipe:
         """What is kept as `name`. Raises `NotKept`."""
         try:
-            data = self.backend.read(_path(name))
+            data = self.backend.read(path_of(name))
         except FileNotFoundError as error:
             raise NotKept(f"Nothing is kept as {name} in {self.backend.url}.") from error
         return Recipe.decode(data, name)
 
     def drop(self, name: str) -> None:
         """Keep it no longer: what nothing else refers to goes with a later `gc`. Raises `NotKept`."""
-        self.recipe(name)
-        self.backend.remove(_path(name))
+        try:
+            # Also what is damaged can be dropped.
+            self.backend.size(path_of(name))
+        except FileNotFoundError as error:
+            raise NotKept(f"Nothing is kept as {name} in {self.backend.url}.") from error
+        self.backend.remove(path_of(name))
 
     def chunks(self, recipe: Recipe) -> Iterator[memoryview]:
         """The content, verified, chunk by chunk; some chunks are fetched ahead.
 
         Raises `ChunkMissing` or `ChunkDamaged`.
         """
+        self._check_process()
         ahead: deque[Future[memoryview]] = deque()
-        wanted = iter(recipe)
         try:
-            while some := list(itertools.islice(wanted, _AHEAD)):
-                places = self.index.first_places(key for key, _ in some)
-                for key, size in some:
-                    ahead.append(self._threads.submit(self._get, key, size, places.get(key)))
-                while len(ahead) > _AHEAD:
+            for key, size, place in self._placed(recipe):
+                ahead.append(self._threads.submit(self._get, key, size, place))
+                if len(ahead) > _AHEAD:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
@@ -145,23 +150,32 @@ class Store:
 
         Raises `ChunkMissing` or `ChunkDamaged`; what `buffer` holds then is undefined.
         """
+        self._check_process()
         view = buffer.cast("B")
         if view.nbytes != recipe.size:
             raise ValueError(f"a buffer of {view.nbytes} bytes for {recipe.size}")
-        filling = []
+        filling: deque[Future[None]] = deque()
         offset = 0
+        try:
+            for key, size, place in self._placed(recipe):
+                filling.append(self._threads.submit(self._fill, key, view[offset : offset + size], place))
+                offset += size
+                if len(filling) > _AHEAD:
+                    filling.popleft().result()
+            while filling:
+                filling.popleft().result()
+        finally:
+            for future in filling:
+                future.cancel()
+            # Nobody writes into the buffer any more when this returns, also by an exception.
+            wait(filling)
+
+    def _placed(self, recipe: Recipe) -> Iterator[tuple[bytes, int, Place | None]]:
         wanted = iter(recipe)
         while some := list(itertools.islice(wanted, _AHEAD)):
             places = self.index.first_places(key for key, _ in some)
             for key, size in some:
-                filling.append(self._threads.submit(self._fill, key, view[offset : offset + size], places.get(key)))
-                offset += size
-        try:
-            for future in filling:
-                future.result()
-        finally:
-            for future in filling:
-                future.cancel()
+                yield key, size, places.get(key)
 
     def read(self, recipe: Recipe) -> bytes:
         """The whole content. Raises `ChunkMissing` or `ChunkDamaged`."""
@@ -174,7 +188,7 @@ class Store:
         return io.BufferedReader(_RecipeFile(self, recipe), 1024 * 1024)
 
     def _keep(self, name: str, recipe: Recipe) -> None:
-        self.backend.write(_path(name), recipe.encode())
+        self.backend.write(path_of(name), recipe.encode())
 
     def _get(self, key: bytes, size: int, place: Place | None) -> memoryview:
         chunk = memoryview(bytearray(size))
@@ -182,42 +196,66 @@ class Store:
         return chunk
 
     def _fill(self, key: bytes, chunk: memoryview, place: Place | None) -> None:
-        if place and self._fill_from(place, chunk):
-            return
-        # It may have moved, or lie somewhere else too.
-        self.index.refresh()
-        places = self.index.places(key)
-        for other in places:
-            if self._fill_from(other, chunk):
-                return
-        if not places:
-            raise ChunkMissing(
-                f"The chunk {key.hex()[:16]}… is in no pack of {self.backend.url}. "
-                "Run regrow store verify to see what needs it."
-            )
-        packs = ", ".join(other.pack for other in places)
-        raise ChunkDamaged(
-            f"The chunk {key.hex()[:16]}… is damaged in {self.backend.url} (pack {packs}). "
-            "Run regrow store verify to see what needs it."
-        )
+        tried: set[str] = set()
+        obstacle: OSError | None = None
+        for candidate in self._candidates(key, place):
+            if candidate.pack in tried:
+                continue
+            tried.add(candidate.pack)
+            try:
+                if self._fill_from(candidate, chunk):
+                    return
+            except OSError as error:
+                obstacle = error
+        if obstacle:
+            raise StoreError(f"Could not read from {self.backend.url}: {obstacle}.") from obstacle
+        raise self._lost(key, tried)
+
+    def _candidates(self, key: bytes, place: Place | None) -> Iterator[Place]:
+        seen = self.index.generation
+        if place:
+            yield place
+        yield from self.index.places(key)
+        # It may have moved.
+        self.index.refresh(since=seen)
+        yield from self.index.places(key)
+
+    def _lost(self, key: bytes, packs: set[str]) -> StoreError:
+        what = f"The chunk {key.hex()[:16]}…"
+        then = "Run regrow store verify to see what needs it."
+        there = packs & self.index.packs().keys()
+        if not there:
+            return ChunkMissing(f"{what} is in no pack of {self.backend.url}. {then}")
+        return ChunkDamaged(f"{what} is damaged in {self.backend.url} (pack {', '.join(sorted(there))}). {then}")
 
     def _fill_from(self, place: Place, chunk: memoryview) -> bool:
+        """Whether `chunk` could be had from there. What is not what it should be is not looked for there again."""
         entry = place.entry
-        if entry.size != chunk.nbytes:
-            return False
         path = f"{PACKS}/{place.pack}"
         try:
-            if entry.codec == codec.RAW and entry.stored == entry.size:
-                filled = self.backend.read_into(path, entry.offset, chunk) == entry.size
-            else:
-                stored = memoryview(bytearray(entry.stored))
-                filled = self.backend.read_into(path, entry.offset, stored) == entry.stored
-                filled = filled and codec.decode_into(entry.codec, stored, chunk)
+            if entry.size == chunk.nbytes and self._read_stored(path, entry, chunk):
+                return True
         except FileNotFoundError:
             return False
-        except OSError as error:
-            raise StoreError(f"Could not read {path} of {self.backend.url}: {error}.") from error
+        except OSError:
+            # An object store says so where a folder gives less than asked for: the pack is truncated.
+            if self.backend.size(path) >= entry.offset + entry.stored:
+                raise
+        self.index.distrust(place.pack, entry.key)
+        return False
+
+    def _read_stored(self, path: str, entry: Entry, chunk: memoryview) -> bool:
+        if entry.codec == codec.RAW and entry.stored == entry.size:
+            filled = self.backend.read_into(path, entry.offset, chunk) == entry.size
+        else:
+            stored = memoryview(bytearray(entry.stored))
+            filled = self.backend.read_into(path, entry.offset, stored) == entry.stored
+            filled = filled and codec.decode_into(entry.codec, stored, chunk)
         return filled and blake3(chunk).digest() == entry.key
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise StoreError("This store was opened before this process was forked. Open it again in the new process.")
 
 
 class _RecipeFile(io.RawIOBase):
@@ -227,7 +265,7 @@ class _RecipeFile(io.RawIOBase):
         self._chunks = list(recipe)
         self._starts = list(itertools.accumulate((size for _, size in self._chunks), initial=0))
         self._position = 0
-        self._following: tuple[int, Iterator[memoryview]] | None = None
+        self._following: Iterator[memoryview] | None = None
         self._current: tuple[int, memoryview] | None = None
 
     def readable(self) -> bool:
@@ -260,12 +298,15 @@ class _RecipeFile(io.RawIOBase):
     def _chunk(self, number: int) -> memoryview:
         if self._current and self._current[0] == number:
             return self._current[1]
-        if not self._following or self._following[0] != number:
-            rest = Recipe.of(self._chunks[number:])
-            self._following = (number, self._store.chunks(rest))
-        following = self._following[1]
-        self._current = (number, next(following))
-        self._following = (number + 1, following)
+        following, self._following = self._following, None
+        if self._current and self._current[0] + 1 == number:
+            # Somebody reads on and on: what comes next is fetched ahead.
+            ahead = following or self._store.chunks(Recipe.of(self._chunks[number:]))
+            self._current = (number, next(ahead))
+            self._following = ahead
+        else:
+            (chunk,) = self._store.chunks(Recipe.of(self._chunks[number : number + 1]))
+            self._current = (number, chunk)
         return self._current[1]
 
 
@@ -275,16 +316,7 @@ def default_cache_dir(chosen: str = "") -> Path:
 
 
 def _backend(url: str, options: dict[str, object]) -> Backend:
-    if "://" in url:
+    protocol, separator, path = url.partition("://")
+    if separator and protocol not in ("file", "local"):
         return RemoteBackend(url, **options)
-    return FolderBackend(Path(url).absolute())
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name to keep something under: letters, digits, . _ - and / between them.")
-    return name
-
-
-def _path(name: str) -> str:
-    return f"{_NAMES}/{_checked(name)}{_SUFFIX}"
+    return FolderBackend(Path(path if separator else url).absolute())

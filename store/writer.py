@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from regrow.store.backend import Backend
 from regrow.store.chunking import MIN_BYTES, Reader, chunks_of_buffer, chunks_of_stream
 from regrow.store.errors import Expired, StoreError, StoreFull
 from regrow.store.index import Index
+from regrow.store.names import checked_name
 from regrow.store.pack import PACK_BYTES, PackFile, new_name
 from regrow.store.recipe import Recipe
 
@@ -58,8 +59,9 @@ class Writer:
         self._publishing = ThreadPoolExecutor(1, "regrow-store-publish")
         self._published: deque[Future[None]] = deque()
         self._failure: BaseException | None = None
-        index.refresh()
+        self._made: set[Recipe] = set()
         self._seen = now()
+        index.refresh()
 
     def __enter__(self) -> Self:
         return self
@@ -81,22 +83,32 @@ class Writer:
         if isinstance(source, bytes | bytearray | memoryview):
             view = memoryview(source).cast("B")
             if view.nbytes <= MIN_BYTES:
-                return Recipe.of(self._store([view] if view.nbytes else []))
-            return self._put(chunks_of_buffer(view))
-        return self._put(chunks_of_stream(source))
+                recipe = Recipe.of(self._store([view] if view.nbytes else []))
+            else:
+                recipe = self._put(chunks_of_buffer(view))
+        else:
+            recipe = self._put(chunks_of_stream(source))
+        self._made.add(recipe)
+        return recipe
 
     def keep(self, name: str, recipe: Recipe) -> None:
-        """Let `gc` spare what `recipe` lists, as `name`, instead of what was kept so, from the next `commit` on."""
-        self._kept[name] = recipe
+        """Let `gc` spare what `recipe` lists, as `name`, instead of what was kept so, from the next `commit` on.
+
+        Raises `ValueError` where that is no name.
+        """
+        self._kept[checked_name(name)] = recipe
 
     def commit(self) -> None:
-        """Publish what was put, and then the names. Raises `StoreFull`, and `Expired` where it took too long."""
+        """Publish what was put, and then the names, one by one. Raises `StoreFull`, and `Expired` where a part of it is
+        to be removed by now.
+        """
         with self._errors():
             with self._lock:
                 self._publish()
             while self._published:
                 self._published.popleft().result()
-            if self._now() - self._seen > self._expires_s:
+            late = self._now() - self._seen > self._expires_s
+            if late or not self._made.issuperset(self._kept.values()):
                 self._check_again()
             while self._kept:
                 name = next(iter(self._kept))
@@ -116,6 +128,8 @@ class Writer:
         finally:
             for future in ahead:
                 future.cancel()
+            # Nobody reads the source any more when this returns, also by an exception.
+            wait(ahead)
         return Recipe.of(stored)
 
     def _store(self, chunks: list[memoryview]) -> list[tuple[bytes, int]]:
@@ -163,19 +177,19 @@ class Writer:
 
     def _check_again(self) -> None:
         """What was there at the start may have been condemned since; it is safe for as long again if it was not."""
+        self._seen = self._now()
         self._index.refresh()
         for name, recipe in self._kept.items():
             keys = {key for key, _ in recipe}
             if keys - self._index.known(keys):
                 raise Expired(
-                    f"Storing {name} took longer than {self._expires_s / 3600:.3g} hours, and parts of it that were "
-                    "there at the start are to be removed by now. Nothing of it is kept. Store it again."
+                    f"Parts of {name} that were there when it was begun are gone, or to be removed by now (a write may "
+                    f"take {self._expires_s / 3600:.3g} hours). Nothing of it is kept. Store it again."
                 )
-        self._seen = self._now()
 
     def _close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
-        self._publishing.shutdown(cancel_futures=True)
+        self._publishing.shutdown()
         if self._pack:
             self._pack.discard()
 
@@ -195,7 +209,7 @@ class Writer:
 
     def _explained(self, error: OSError | sqlite3.OperationalError) -> StoreError:
         where = self._backend.url
-        kept = "Nothing of this write is kept, and what was kept before is whole."
+        kept = "What was to be kept is not, and what was kept before is whole."
         if isinstance(error, FileNotFoundError) and self._now() - self._seen > self._expires_s:
             return Expired(f"Storing this took so long that a collection took it for left over. {kept} Store it again.")
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "is full" in str(error):

@@ -1,8 +1,10 @@
 """Writers that are killed, disks that are full, bits that flip."""
 
+import errno
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import time
 
 import pytest
 
-from regrow.store import ChunkDamaged, ChunkMissing, Store, StoreError, StoreFull
+from regrow.store import ChunkDamaged, ChunkMissing, Recipe, Store, StoreError, StoreFull
 from regrow.store.gc import collect
 from regrow.store.verify import verify
 
@@ -164,6 +166,38 @@ def test_what_is_damaged_is_whole_again_when_it_is_stored_again(open_store):
     assert verify(other).problems == []
 
 
+@pytest.mark.parametrize("how", ["flipped bit", "truncated", "emptied", "index changed"])
+def test_a_damaged_pack_is_condemned_its_content_stored_again_and_all_is_whole(open_store, clock, how):
+    store = open_store("one")
+    keep(store, "it", noise(1, 5_000_000))
+    (pack,) = store.backend.list("packs")
+    keep(store, "other", noise(2))
+    damage(store, pack, how)
+    assert verify(open_store("two"), condemning=True).affected == ["it"]
+    for machine in ("one", "fresh"):
+        keep(open_store(machine), f"again-{machine}", noise(1, 5_000_000))
+    assert store.read(store.recipe("it")) == noise(1, 5_000_000)
+    clock.pass_(DAY_S + 1)
+    assert collect(store).removed_packs == 1
+    assert pack not in store.backend.list("packs")
+    assert verify(store).problems == []
+    assert store.read(store.recipe("other")) == noise(2)
+
+
+def test_a_damaged_pack_that_something_needs_is_not_removed(open_store, clock):
+    store = open_store("one")
+    keep(store, "it", noise(1, 5_000_000))
+    (pack,) = store.backend.list("packs")
+    damage(store, pack, "truncated")
+    fresh = open_store("fresh")
+    verify(fresh, condemning=True)
+    clock.pass_(DAY_S + 1)
+    with pytest.raises(StoreError, match="something kept (may need|needs)"):
+        collect(fresh)
+    fresh.drop("it")
+    assert collect(fresh).removed_packs == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"regrowR\x01", secrets.token_bytes(200)])
 def test_a_damaged_name_is_said_and_the_others_are_read(store, content):
     keep(store, "hit", noise(1))
@@ -175,3 +209,97 @@ def test_a_damaged_name_is_said_and_the_others_are_read(store, content):
     assert store.read(store.recipe("spared")) == noise(2)
     with pytest.raises(StoreError, match="What is kept as hit is damaged"):
         collect(store)
+    store.drop("hit")
+    collect(store)
+
+
+def test_no_bit_of_a_name_can_flip_unseen(store):
+    keep(store, "it", noise(1))
+    sound = store.backend.read("names/it.recipe")
+    for bit in range(0, 8 * len(sound), 3):
+        flipped = bytearray(sound)
+        flipped[bit // 8] ^= 1 << bit % 8
+        store.backend.write("names/it.recipe", bytes(flipped))
+        with pytest.raises(StoreError, match="What is kept as it is damaged"):
+            store.recipe("it")
+
+
+def test_what_others_leave_in_its_folders_is_not_taken_for_its_own(store, clock):
+    keep(store, "it", noise(1))
+    (pack,) = store.backend.list("packs")
+    content = store.backend.read(pack)
+    for litter in ["packs/.nfs0000000123", "packs/copy", "tmp/.DS_Store"]:
+        store.backend.write(litter, content)
+    clock.pass_(DAY_S + 1)
+    collect(store)
+    assert verify(store).packs == 1
+    assert len(store.index.packs()) == 1
+
+
+def test_a_folder_of_names_that_cannot_be_listed_is_not_taken_for_an_empty_one(store, clock, monkeypatch):
+    keep(store, "team/it", noise(1))
+    listed = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("names/team"):
+            raise OSError(errno.EIO, "Input/output error")
+        return listed(path)
+
+    clock.pass_(DAY_S + 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", scandir)
+        with pytest.raises(OSError, match="Input/output error"):
+            collect(store)
+    assert collect(store).condemned_packs == 0
+
+
+def test_a_store_and_its_copy_have_an_index_each(store, open_store, tmp_path, clock):
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    keep(store, "it", noise(1))
+    with Store.open(str(tmp_path / "copy"), tmp_path / "cache/one", now=clock) as copy:
+        keep(copy, "it", noise(1))
+        assert verify(copy).problems == []
+        assert copy.read(copy.recipe("it")) == noise(1)
+
+
+def test_a_forked_process_is_told_to_open_the_store_again(store):
+    keep(store, "it", noise(1))
+    recipe = store.recipe("it")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            store.read(recipe)
+        except StoreError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    assert "Open it again in the new process" in os.read(reading, 1000).decode()
+    os.waitpid(child, 0)
+    os.close(reading)
+
+
+def test_a_chunk_too_large_to_be_ours_is_refused_before_memory_is_taken(store):
+    keep(store, "it", noise(1))
+    with pytest.raises(StoreError, match="damaged"):
+        Recipe.decode(Recipe.of([(bytes(32), 2**31)]).encode(), "it")
+
+
+def test_an_index_that_is_damaged_inside_says_how_to_mend_it(open_store, tmp_path):
+    store = open_store()
+    with store.writer() as writer:
+        for number in range(2000):
+            writer.keep(f"n{number}", writer.put(b"%d" % number))
+    store.close()
+    (cache,) = (tmp_path / "cache").rglob("index.sqlite")
+    with cache.open("r+b") as file:
+        file.seek(4 * 4096)
+        file.write(b"x" * (cache.stat().st_size - 4 * 4096))
+    again = open_store()
+    with pytest.raises(StoreError, match="It is only a cache: remove it"):
+        for number in range(2000):
+            again.read(again.recipe(f"n{number}"))
+    again.close()
+    cache.unlink()
+    assert open_store().read(store.recipe("n1999")) == b"1999"

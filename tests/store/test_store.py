@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from regrow.store import NotAStore, NotKept, Store
+from regrow.store import Expired, NotAStore, NotKept, Recipe, Store
 from regrow.store.stats import stats
 from regrow.store.verify import verify
 
@@ -123,7 +123,10 @@ def test_a_name_may_be_a_folder_too(store):
     assert store.read(store.recipe("a/b")) == b"2"
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a b", "a\n", ".", "a/.", "é", "x/"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a b", "a\n", ".", "a/.", "é", "x/", "a.recipe", "a.recipe/b"],
+)
 def test_a_name_that_could_lead_elsewhere_is_refused(store, name):
     with pytest.raises(ValueError, match="is no name to keep something under"):
         store.recipe(name)
@@ -149,6 +152,21 @@ def test_a_source_that_fails_says_so_itself_and_the_rest_goes_on(store):
             writer.put(Broken())
         writer.keep("other", writer.put(b"sound"))
     assert store.read(store.recipe("other")) == b"sound"
+
+
+def test_a_stream_that_does_not_wait_is_refused(store):
+    class Impatient(io.RawIOBase):
+        def readinto(self, buffer):
+            return None
+
+    with pytest.raises(BlockingIOError, match="only streams that wait can be stored"), store.writer() as writer:
+        writer.put(Impatient())
+
+
+def test_a_recipe_whose_chunks_are_gone_is_not_kept(store):
+    with pytest.raises(Expired, match="Parts of it"), store.writer() as writer:
+        writer.keep("it", Recipe.of([(bytes(32), 5)]))
+    assert list(store.names()) == []
 
 
 def test_another_machine_sees_what_was_kept(open_store):
