@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -145,7 +146,7 @@ def _write(folder: int, name: str, mode: int, content: Iterator[bytes | memoryvi
     descriptor = os.open(
         name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions, dir_fd=folder
     )
-    with open(descriptor, "wb", buffering=0) as file:
+    with io.FileIO(descriptor, "w") as file:
         for part in content:
             view = memoryview(part)
             while view:
@@ -165,7 +166,7 @@ def _move_aside(folder: int, name: str, path: str, done: Restored) -> None:
 
 def _remove_empty_folders(project: Path, path: str) -> None:
     for above in Path(path).parents:
-        if above == Path("."):
+        if above == Path():
             return
         try:
             (project / above).rmdir()

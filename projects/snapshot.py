@@ -9,12 +9,16 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dulwich.objects import ObjectID
+
 from regrow.projects.errors import BadName
-from regrow.projects.git import GitError, git, lines
+from regrow.projects.git import GitError, git
+from regrow.projects.packing import pack, pack_trees, write_index
 from regrow.projects.pointers import Pointer
 from regrow.projects.scan import Scan, Stat, scan, stat_of
 from regrow.projects.shadow import Shadow, git_folder, shadow
@@ -25,6 +29,8 @@ REFS = "refs/regrow/snapshots"
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _READ_AGAIN = 3
+# From this many files on, packs are written sooner than an object file for each.
+_MANY = 2000
 
 
 @dataclass(frozen=True)
@@ -65,20 +71,24 @@ def take(
     if name and not _NAME.fullmatch(name):
         raise BadName(f"{name!r} can't be a snapshot's name: up to 200 characters, on one line.")
     with shadow(project) as ours:
-        found = scan(project)
-        warnings = [f"{path} is {what} and not in the snapshot." for path, what in sorted(found.strange.items())]
+        known = _Known.read(ours)
+        found = scan(ours, known.entries)
         empty = [path for path in found.nested if head(project / path) is None]
-        warnings += [f"{path} is a repository without a commit and not in the snapshot." for path in empty]
+        warnings = [f"{path} is a repository without a commit and not in the snapshot." for path in empty]
         warnings += [
             f"{path} is a repository of its own: the snapshot has only which commit it is at."
             for path in found.nested
             if path not in empty
         ]
-        with store.writer() as writer:
-            large = _store_large(ours, found, writer, warnings)
-        _index_large(ours, large)
+        # Both wait for the disk and for the processor in turn.
+        with ThreadPoolExecutor(1) as beside, store.writer() as writer:
+            packing = beside.submit(_pack_many, ours, found)
+            large = _store_large(ours, found, known, writer, warnings)
+            is_new = packing.result()
+        _index_large(ours, large, known)
         warnings += _index_small(ours, empty)
-        return _commit(ours, reason, name, now(), warnings)
+        tree = _pack_trees(ours) if is_new else ours.git("write-tree").decode().strip()
+        return _commit(ours, tree, reason, name, now(), warnings)
 
 
 def head(project: Path) -> str | None:
@@ -89,30 +99,28 @@ def head(project: Path) -> str | None:
         return None
 
 
-def _store_large(ours: Shadow, found: Scan, writer: Writer, warnings: list[str]) -> dict[str, Pointer]:
+def _store_large(
+    ours: Shadow, found: Scan, known: _Known, writer: Writer, warnings: list[str]
+) -> dict[str, tuple[Stat, Pointer]]:
     """Put what is new or has changed of the large files, and say what each one's pointer is."""
-    ignored = _ignored(ours, list(found.large))
-    known = _Known.read(ours)
     large = {}
-    for path, stat in sorted(found.large.items()):
-        if path in ignored:
+    for path, seen in sorted(found.large.items()):
+        entry = known.entries.get(path)
+        if entry and entry[0] == seen:
+            large[path] = entry
             continue
-        pointer = known.pointer(path, stat)
-        if pointer is None:
-            try:
-                pointer, stat, steady = _put(ours.project / path, writer)
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            except OSError as error:
-                warnings.append(f"{path} can't be read ({error.strerror}) and is not in the snapshot.")
-                continue
-            if steady:
-                known.remember(path, stat, pointer)
-            else:
-                warnings.append(f"{path} was written to while it was read: the snapshot has a mixture.")
-        large[path] = pointer
+        try:
+            pointer, status, steady = _put(ours.project / path, writer)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except OSError as error:
+            warnings.append(f"{path} can't be read ({error.strerror}) and is not in the snapshot.")
+            continue
+        if not steady:
+            warnings.append(f"{path} was written to while it was read: the snapshot has a mixture.")
+        # What was read may be old already: then it is read again the next time.
+        large[path] = (status if steady else seen, pointer)
     writer.commit()
-    known.write(ours, large)
     return large
 
 
@@ -146,7 +154,7 @@ class _Hashing:
 
 @dataclass
 class _Known:
-    """What the last snapshot found each large file to be, so that only those that changed are read."""
+    """The large files that the index has, and what each was when it was read, so that only changed ones are read."""
 
     entries: dict[str, tuple[Stat, Pointer]]
 
@@ -156,63 +164,37 @@ class _Known:
             content = json.loads((ours.folder / "large.json").read_text())
             entries = {path: (Stat(**stat), Pointer(**pointer)) for path, (stat, pointer) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            entries = {}  # only a cache
+            # What the index has is not known then. Both are only caches.
+            (ours.folder / "git/index").unlink(missing_ok=True)
+            entries = {}
         return cls(entries)
 
-    def pointer(self, path: str, stat: Stat) -> Pointer | None:
-        entry = self.entries.get(path)
-        return entry[1] if entry and entry[0] == stat else None
-
-    def remember(self, path: str, stat: Stat, pointer: Pointer) -> None:
-        self.entries[path] = (stat, pointer)
-
-    def write(self, ours: Shadow, large: dict[str, Pointer]) -> None:
-        kept = {
-            path: (asdict(stat), asdict(pointer)) for path, (stat, pointer) in self.entries.items() if path in large
-        }
+    def write(self, ours: Shadow) -> None:
         file = ours.folder / "large.json"
         new = file.with_suffix(".new")
-        new.write_text(json.dumps(kept))
+        new.write_text(
+            json.dumps({path: (asdict(stat), asdict(pointer)) for path, (stat, pointer) in self.entries.items()})
+        )
         new.replace(file)
 
 
-def _ignored(ours: Shadow, paths: list[str]) -> set[str]:
-    if not paths:
-        return set()
-    try:
-        asked = b"\0".join(os.fsencode(path) for path in paths)
-        return set(lines(ours.git("check-ignore", "--no-index", "-z", "--stdin", input=asked)))
-    except GitError as error:
-        if error.status == 1:  # none of them
-            return set()
-        raise
-
-
-def _index_large(ours: Shadow, large: dict[str, Pointer]) -> None:
+def _index_large(ours: Shadow, large: dict[str, tuple[Stat, Pointer]], known: _Known) -> None:
     """Have the pointers of large files in the index, marked so that git does not look at the files themselves."""
-    there = _pointers_in_index(ours)
-    blobs = _write_blobs(ours, {pointer for path, pointer in large.items()})
-    wanted = {path: blobs[pointer] for path, pointer in large.items()}
+    there = {path: pointer for path, (_, pointer) in known.entries.items()}
+    wanted = {path: pointer for path, (_, pointer) in large.items()}
+    new = {path: pointer for path, pointer in wanted.items() if there.get(path) != pointer}
     gone = there.keys() - wanted.keys()
-    new = {path: blob for path, blob in wanted.items() if there.get(path) != blob}
+    # While the index is being changed, what is known of it is nothing.
+    (ours.folder / "large.json").unlink(missing_ok=True)
     entries = [b"0 " + b"0" * 40 + b"\t" + os.fsencode(path) for path in gone]
-    entries += [b"100644 " + blob.encode() + b"\t" + os.fsencode(path) for path, blob in new.items()]
+    blobs = _write_blobs(ours, set(new.values())) if new else {}
+    entries += [b"100644 " + blobs[pointer].encode() + b"\t" + os.fsencode(path) for path, pointer in new.items()]
     if entries:
         ours.git("update-index", "-z", "--index-info", input=b"".join(entry + b"\0" for entry in entries))
     if new:
         marked = b"".join(os.fsencode(path) + b"\0" for path in new)
-        ours.git("update-index", "-z", "--skip-worktree", "--stdin", input=marked)
-
-
-def _pointers_in_index(ours: Shadow) -> dict[str, str]:
-    """The large files that the index has, with their blobs."""
-    found = {}
-    for line in lines(ours.git("ls-files", "-z", "-t", "--stage")):
-        about, path = line.split("\t", 1)
-        tag, _, blob, _ = about.split(" ")
-        if tag == "S":
-            found[path] = blob
-    return found
+        ours.git("update-index", "-z", "--assume-unchanged", "--stdin", input=marked)
+    _Known(large).write(ours)
 
 
 def _write_blobs(ours: Shadow, pointers: set[Pointer]) -> dict[Pointer, str]:
@@ -232,14 +214,10 @@ def _write_blobs(ours: Shadow, pointers: set[Pointer]) -> dict[Pointer, str]:
 
 def _index_small(ours: Shadow, without: list[str]) -> list[str]:
     """Have all else in the index, but for the folders `without`, and say what could not be read."""
-    # Every file as if it were big: git then writes one pack in place of an object file for each.
-    settings = ["-c", "core.bigFileThreshold=1"] if _is_first(ours) else []
     wanted = [".", *(f":(exclude,literal){path}" for path in without)]
     asked = b"".join(os.fsencode(path) + b"\0" for path in wanted)
     try:
-        ours.git(
-            *settings, "add", "--all", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul", input=asked
-        )
+        ours.git("add", "--all", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul", input=asked)
     except GitError as error:
         if "Permission denied" not in error.output:
             raise
@@ -248,12 +226,29 @@ def _index_small(ours: Shadow, without: list[str]) -> list[str]:
     return []
 
 
-def _is_first(ours: Shadow) -> bool:
-    return not (ours.folder / "git/index").exists()
+def _pack_trees(ours: Shadow) -> str:
+    """The index as a tree, in a pack."""
+    entries = []
+    for line in ours.git("ls-files", "-z", "--stage").split(b"\0")[:-1]:
+        about, path = line.split(b"\t", 1)
+        mode, blob, _ = about.split(b" ")
+        entries.append((path, ObjectID(blob), int(mode, 8)))
+    return pack_trees(git_folder(ours.project) / "objects", entries)
 
 
-def _commit(ours: Shadow, reason: str, name: str, now: float, warnings: list[str]) -> Taken:
-    tree = ours.git("write-tree").decode().strip()
+def _pack_many(ours: Shadow, found: Scan) -> bool:
+    """Put new and changed files into packs, if they are many, for `git add` to find. Whether the index is new."""
+    if len(found.small) < _MANY:
+        return False
+    packed = pack(ours.project, git_folder(ours.project) / "objects", found.small)
+    index = ours.folder / "git/index"
+    if index.exists():
+        return False
+    write_index(index, packed)
+    return True
+
+
+def _commit(ours: Shadow, tree: str, reason: str, name: str, now: float, warnings: list[str]) -> Taken:
     last = latest(ours.project)
     branch = head(ours.project)
     if last and not name and _tree(ours.project, last.commit) == tree and _descends(ours.project, last.commit, branch):

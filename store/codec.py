@@ -10,7 +10,7 @@ from regrow.store.recipe import MOST_CHUNK_BYTES
 
 RAW = 0
 ZSTD = 1
-LEVEL = 3
+LEVEL = 2
 # A frame that saves less than this share of a chunk is not worth its decompression.
 _WORTH = 0.97
 

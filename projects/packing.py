@@ -1,0 +1,228 @@
+"""Many files into git at once: a few packs, made by several processes, where `git add` would write a file for each.
+
+The formats are git's (gitformat-pack, gitformat-index), written by dulwich.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import cast
+
+from dulwich.index import IndexChecksumWriter, IndexEntry, commit_tree, write_index_dict
+from dulwich.object_format import SHA1
+from dulwich.objects import ObjectID, Tree
+from dulwich.pack import ObjectContainer, pack_object_header, write_pack_index_v2
+from isal import isal_zlib
+
+from regrow.projects.changes import EXECUTABLE, SYMLINK
+from regrow.projects.errors import ProjectError
+
+_KINDS = {b"tree": 2, b"blob": 3}
+_REGULAR = 0o100644
+# igzip's level 1 compresses source code as well as zlib's, four times as fast.
+_LEVEL = 1
+_MORE_BYTES = 1024 * 1024
+_MOST_PROCESSES = 8
+# Starting a process takes as long as packing this many files.
+_WORTH_A_PROCESS = 4000
+_HEADER = b"PACK" + (2).to_bytes(4, "big")
+
+
+Status = tuple[tuple[int, int], tuple[int, int], int, int, int, int, int]
+"""Of a file, as git's index has it: times of inode and content (s, ns), device, inode, user, group, size in bytes."""
+
+
+@dataclass
+class Packed:
+    """What was packed: each file's entry for the index by its path."""
+
+    entries: dict[bytes, IndexEntry] = field(default_factory=dict)
+
+
+def pack(project: Path, objects: Path, paths: list[str]) -> Packed:
+    """Put the files and links at `paths` into new packs of the git object folder `objects`. Raises `ProjectError`."""
+    (objects / "pack").mkdir(exist_ok=True)
+    # Processes: what is done for each small file is mostly Python's own work, of which threads do one at a time.
+    count = max(1, min(os.cpu_count() or 1, _MOST_PROCESSES, len(paths) // _WORTH_A_PROCESS))
+    command = [sys.executable, "-m", __name__, str(project), str(objects)]
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            )
+            for _ in range(count)
+        ]
+        threads = stack.enter_context(ThreadPoolExecutor(count, "regrow-pack"))
+        # Neighbours together: they are read from the same places of the disk.
+        share = -(-len(paths) // count)
+        parts = [b"\0".join(map(os.fsencode, paths[start : start + share])) for start in range(0, len(paths), share)]
+        answers = list(threads.map(lambda process, part: process.communicate(part), processes, parts))
+    packed = Packed()
+    for process, (answer, said) in zip(processes, answers, strict=True):
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines()
+            raise ProjectError(f"Could not pack the files of {project}: {lines[-1] if lines else 'the process ended'}.")
+        for path, oid, mode, status in pickle.loads(answer):
+            packed.entries[path] = _entry(oid, mode, status)
+    return packed
+
+
+def pack_trees(objects: Path, entries: Iterable[tuple[bytes, ObjectID, int]]) -> str:
+    """Put the trees of `entries` (path, blob, git's mode) into a new pack, and say the top's name. Raises `OSError`."""
+    with _new_pack(objects) as made:
+        return commit_tree(cast(ObjectContainer, made), entries).decode()
+
+
+@contextlib.contextmanager
+def _new_pack(objects: Path) -> Iterator[_Pack]:
+    """A pack that is there for git when the block has ended, unless by an exception."""
+    (objects / "pack").mkdir(exist_ok=True)
+    scratch = objects / "pack" / f"tmp_pack_regrow_{os.getpid()}"
+    index = scratch.with_suffix(".idx")
+    try:
+        with scratch.open("w+b", buffering=0) as file:
+            made = _Pack(file)
+            yield made
+            if not made.entries:
+                return
+            name = objects / "pack" / f"pack-{made.finish().hex()}"
+        with index.open("wb") as target:
+            write_pack_index_v2(target, sorted(made.entries.values()), made.checksum)
+        scratch.chmod(0o444)
+        index.chmod(0o444)
+        scratch.replace(name.with_suffix(".pack"))
+        # A pack is seen when its index is.
+        index.replace(name.with_suffix(".idx"))
+    finally:
+        scratch.unlink(missing_ok=True)
+        index.unlink(missing_ok=True)
+
+
+def write_index(file: Path, packed: Packed) -> None:
+    """Write git's index of just what was packed, as `file`."""
+    new = file.with_name(f"{file.name}.new")
+    with new.open("wb") as target:
+        content = IndexChecksumWriter(target, SHA1)
+        write_index_dict(content, packed.entries)
+        content.close()
+    new.replace(file)
+
+
+class _Pack:
+    """A pack that is being written."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._end = len(_HEADER) + 4
+        self.entries: dict[bytes, tuple[bytes, int, int]] = {}
+        self.checksum = b""
+
+    def add(self, kind: bytes, content: bytes) -> bytes:
+        """Put an object of a kind (`blob`, `tree`) in, unless it is there, and return its name."""
+        oid = hashlib.sha1(b"%s %d\0" % (kind, len(content)) + content, usedforsecurity=False).digest()
+        if oid in self.entries:
+            return oid
+        header = bytes(pack_object_header(_KINDS[kind], None, len(content), SHA1))
+        entry = header + isal_zlib.compress(content, _LEVEL)
+        self.entries[oid] = (oid, self._end, zlib.crc32(entry))
+        _write_at(self._file, entry, self._end)
+        self._end += len(entry)
+        return oid
+
+    def add_object(self, tree: Tree) -> None:
+        """As dulwich's object stores have it."""
+        self.add(b"tree", tree.as_raw_string())
+
+    def finish(self) -> bytes:
+        """Write the header, which has the count, and the checksum of it all, which is also returned."""
+        _write_at(self._file, _HEADER + len(self.entries).to_bytes(4, "big"), 0)
+        self._file.seek(0)
+        self.checksum = hashlib.file_digest(self._file, "sha1").digest()
+        _write_at(self._file, self.checksum, self._end)
+        os.fsync(self._file.fileno())
+        return self.checksum
+
+
+def _pack_here(project: str, objects: Path, paths: list[bytes]) -> list[tuple[bytes, bytes, int, Status]]:
+    """In a process of its own: what `pack` does with its share."""
+    packed = []
+    folder = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _new_pack(objects) as made:
+        for path in paths:
+            try:
+                content, status = _read(path, folder)
+            except OSError:
+                continue  # removed meanwhile, or `git add` says why it can't be read
+            if content is not None:
+                packed.append((path, made.add(b"blob", content), _mode(status), _status(status)))
+    return packed
+
+
+def _read(path: bytes, folder: int) -> tuple[bytes | None, os.stat_result]:
+    """A regular file's content or a link's target, and its status; None for anything else."""
+    try:
+        # Opening a named pipe would wait for who writes into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return os.readlink(path, dir_fd=folder), os.lstat(path, dir_fd=folder)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None, status
+        content = os.read(descriptor, status.st_size + 1)
+        while len(content) != status.st_size and (more := os.read(descriptor, _MORE_BYTES)):
+            content += more
+        return content, status
+    finally:
+        os.close(descriptor)
+
+
+def _mode(status: os.stat_result) -> int:
+    if stat.S_ISLNK(status.st_mode):
+        return SYMLINK
+    return EXECUTABLE if status.st_mode & 0o100 else _REGULAR
+
+
+def _status(status: os.stat_result) -> Status:
+    return (
+        divmod(status.st_ctime_ns, 10**9),
+        divmod(status.st_mtime_ns, 10**9),
+        status.st_dev,
+        status.st_ino,
+        status.st_uid,
+        status.st_gid,
+        status.st_size & 0xFFFFFFFF,
+    )
+
+
+def _entry(oid: bytes, mode: int, status: Status) -> IndexEntry:
+    ctime, mtime, dev, ino, uid, gid, size = status
+    return IndexEntry(ctime, mtime, dev, ino, mode, uid, gid, size, ObjectID(oid.hex().encode()))
+
+
+def _write_at(file: FileIO, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file.fileno(), view, offset)
+        view, offset = view[count:], offset + count
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(
+        pickle.dumps(_pack_here(sys.argv[1], Path(sys.argv[2]), sys.stdin.buffer.read().split(b"\0")))
+    )

@@ -1,0 +1,331 @@
+"""What a snapshot has, and what taking it leaves alone."""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from regrow.projects.errors import BadName, NotAProject
+from regrow.projects.pointers import Pointer, parse
+from regrow.projects.restore import restore
+from regrow.projects.scan import LARGE_BYTES
+from regrow.projects.snapshot import latest, snapshots, take
+from regrow.store import Store, StoreFull
+
+
+def noise(seed, size=LARGE_BYTES + 100):
+    return random.Random(seed).randbytes(size)
+
+
+def tree(git, project, commit):
+    """What a commit has: each path's mode and content, as git has it."""
+    files = {}
+    for line in git(project, "ls-tree", "-r", "-z", commit).split("\0")[:-1]:
+        about, path = line.split("\t", 1)
+        mode, _, blob = about.split(" ")
+        files[path] = (mode, git(project, "cat-file", "-p", blob) if mode != "160000" else blob)
+    return files
+
+
+def test_a_snapshot_has_the_files_as_they_are(project, store, git):
+    (project / "a.py").write_text("a = 1\n")
+    (project / "sub/deep").mkdir(parents=True)
+    (project / "sub/deep/run.sh").write_text("true\n")
+    (project / "sub/deep/run.sh").chmod(0o755)
+    (project / "link").symlink_to("/etc/passwd")
+    taken = take(project, store)
+    assert taken.is_new and taken.warnings == []
+    assert tree(git, project, taken.snapshot.commit) == {
+        "a.py": ("100644", "a = 1\n"),
+        "link": ("120000", "/etc/passwd"),
+        "sub/deep/run.sh": ("100755", "true\n"),
+    }
+
+
+def test_the_users_index_branch_and_merge_are_untouched(project, store, git):
+    (project / "a.txt").write_text("one\n")
+    git(project, "add", "a.txt")
+    git(project, "commit", "--quiet", "-m", "first")
+    (project / "a.txt").write_text("staged\n")
+    git(project, "add", "a.txt")
+    (project / "a.txt").write_text("in the file\n")
+    before = (
+        git(project, "status", "--porcelain"),
+        git(project, "rev-parse", "HEAD"),
+        git(project, "diff", "--cached"),
+    )
+    index = (project / ".git/index").read_bytes()
+    taken = take(project, store)
+    assert (project / ".git/index").read_bytes() == index
+    after = (git(project, "status", "--porcelain"), git(project, "rev-parse", "HEAD"), git(project, "diff", "--cached"))
+    assert after == before
+    assert tree(git, project, taken.snapshot.commit)["a.txt"] == ("100644", "in the file\n")
+    assert git(project, "branch", "--all").strip() == "* main"
+
+
+def test_large_files_are_pointers_in_git_and_content_in_the_store(project, store, git):
+    (project / "model.bin").write_bytes(noise(1))
+    (project / "small.bin").write_bytes(noise(2, LARGE_BYTES))
+    taken = take(project, store)
+    files = tree(git, project, taken.snapshot.commit)
+    pointer = parse(files["model.bin"][1].encode())
+    assert pointer.size == LARGE_BYTES + 100
+    assert store.read(store.recipe(pointer.name)) == noise(1)
+    assert parse(git(project, "cat-file", "-p", f"{taken.snapshot.commit}:small.bin").encode(errors="replace")) is None
+    smudged = subprocess.run(["git", "lfs", "pointer", "--check", "--stdin"], input=pointer.encode(), cwd=project)
+    assert smudged.returncode == 0
+
+
+def test_a_large_file_that_is_changed_or_becomes_small_or_goes_is_followed(project, store, git):
+    file = project / "model.bin"
+    pointers = []
+    for content in (noise(1), noise(2), b"small\n", noise(3), None):
+        file.unlink() if content is None else file.write_bytes(content)
+        found = tree(git, project, take(project, store).snapshot.commit).get("model.bin")
+        pointers.append(found and (parse(found[1].encode()) or found[1]))
+    assert isinstance(pointers[0], Pointer) and isinstance(pointers[1], Pointer) and pointers[0] != pointers[1]
+    assert pointers[2] == "small\n"
+    assert isinstance(pointers[3], Pointer)
+    assert pointers[4] is None
+
+
+def test_a_large_file_that_has_not_changed_is_not_read_again(project, store):
+    file = project / "model.bin"
+    file.write_bytes(noise(1))
+    take(project, store)
+    read = file.stat().st_atime_ns
+    os.utime(file, ns=(read - 10**12, file.stat().st_mtime_ns))
+    take(project, store)  # the change of atime changed ctime
+    before = file.stat().st_atime_ns
+    (project / "other.txt").write_text("x")
+    assert take(project, store).is_new
+    assert file.stat().st_atime_ns == before
+
+
+def test_what_is_ignored_is_left_out(project, store, git):
+    (project / ".gitignore").write_text("*.log\n")
+    (project / ".regrowignore").write_text("scratch/\n*.ckpt\n")
+    (project / "scratch").mkdir()
+    for name in ("a.log", "scratch/b", "c.txt"):
+        (project / name).write_text("x")
+    (project / "big.ckpt").write_bytes(noise(1))
+    files = tree(git, project, take(project, store).snapshot.commit)
+    assert set(files) == {".gitignore", ".regrowignore", "c.txt"}
+
+
+def test_filters_hooks_and_line_ends_of_the_user_change_nothing(project, store, git):
+    git(project, "config", "filter.shout.clean", "tr a-z A-Z")
+    git(project, "config", "core.autocrlf", "true")
+    git(project, "config", "core.fsmonitor", "/bin/false")
+    (project / ".gitattributes").write_text("*.txt filter=shout text\n")
+    (project / ".git/hooks/reference-transaction").write_text("#!/bin/sh\nexit 1\n")
+    (project / ".git/hooks/reference-transaction").chmod(0o755)
+    (project / "a.txt").write_bytes(b"quiet\r\n")
+    taken = take(project, store)
+    found = subprocess.run(
+        ["git", "cat-file", "-p", f"{taken.snapshot.commit}:a.txt"], cwd=project, capture_output=True
+    ).stdout
+    assert found == b"quiet\r\n"
+
+
+def test_names_that_are_not_utf8_and_have_newlines_are_kept(project, store):
+    names = [b"we\xffird", b"new\nline", b'quo"te', b"tab\t", "ünï".encode(), b"-dash", b":colon", b"*"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_text("x")
+    Path(os.fsdecode(os.fsencode(project) + b"/big\n\xff")).write_bytes(noise(1))
+    commit = take(project, store).snapshot.commit
+    listed = subprocess.run(["git", "ls-tree", "-r", "-z", "--name-only", commit], cwd=project, capture_output=True)
+    assert set(listed.stdout.split(b"\0")[:-1]) == {*names, b"big\n\xff"}
+
+
+def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, store, git, tmp_path):
+    places = random.Random(0)
+    for number in range(2500):
+        file = project / f"d{number % 37}/e{number % 5}/f{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(places.randbytes(places.randrange(2000)))
+    (project / "link").symlink_to("d1")
+    (project / "d1/run").write_text("x")
+    (project / "d1/run").chmod(0o755)
+    (project / "big").write_bytes(noise(1))
+    taken = take(project, store)
+    assert git(project, "fsck", "--no-dangling", "--strict") == ""
+    one_by_one = tmp_path / "index"
+    environment = {**os.environ, "GIT_INDEX_FILE": str(one_by_one)}
+    subprocess.run(["git", "add", "--all", ":!big"], cwd=project, env=environment, check=True)
+    expected = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=project, env=environment, capture_output=True, text=True
+    )
+    found = git(project, "ls-tree", "-r", "--format=%(objectmode) %(objectname) 0%x09%(path)", taken.snapshot.commit)
+    assert [line for line in found.splitlines() if not line.endswith("\tbig")] == expected.stdout.splitlines()
+    assert not take(project, store).is_new
+
+
+def test_without_a_change_there_is_no_new_snapshot_but_a_named_one(project, store):
+    (project / "a").write_text("x")
+    first = take(project, store)
+    assert first.is_new
+    again = take(project, store, reason="timer")
+    assert not again.is_new and again.snapshot == first.snapshot
+    named = take(project, store, name="before the rewrite")
+    assert named.is_new and named.snapshot.name == "before the rewrite"
+    assert [one.name for one in snapshots(project)] == ["before the rewrite", ""]
+
+
+def test_snapshots_are_in_the_order_in_which_they_were_taken_whatever_the_clock_says(project, store):
+    times = iter([2_000_000_000.0, 2_000_000_000.0, 1_000_000_000.0])
+    taken = []
+    for number in range(3):
+        (project / "a").write_text(str(number))
+        taken.append(take(project, store, now=lambda: next(times)).snapshot)
+    assert snapshots(project) == taken[::-1]
+    assert latest(project) == taken[-1]
+
+
+def test_a_snapshot_descends_from_the_one_before_and_from_the_users_commit(project, store, git):
+    (project / "a").write_text("1")
+    first = take(project, store).snapshot.commit
+    git(project, "add", "a")
+    git(project, "commit", "--quiet", "-m", "mine")
+    mine = git(project, "rev-parse", "HEAD").strip()
+    second = take(project, store).snapshot.commit
+    assert git(project, "rev-list", "--parents", "-1", second).split() == [second, first, mine]
+    (project / "a").write_text("2")
+    third = take(project, store).snapshot.commit
+    assert git(project, "rev-list", "--parents", "-1", third).split() == [third, second]
+
+
+def test_a_repository_inside_is_said_to_be_left_out(project, store, git):
+    for name in ("empty", "with"):
+        (project / name).mkdir()
+        git(project / name, "init", "--quiet")
+        (project / name / "file").write_text("x")
+    git(project / "with", "add", "file")
+    git(project / "with", "commit", "--quiet", "-m", "one")
+    (project / "a").write_text("x")
+    taken = take(project, store)
+    assert taken.warnings == [
+        "empty is a repository without a commit and not in the snapshot.",
+        "with is a repository of its own: the snapshot has only which commit it is at.",
+    ]
+    assert set(tree(git, project, taken.snapshot.commit)) == {"a", "with"}
+
+
+def test_pipes_sockets_and_devices_are_left_out_and_nothing_waits_for_them(project, store, git):
+    os.mkfifo(project / "pipe")
+    (project / "a").write_text("x")
+    assert set(tree(git, project, take(project, store).snapshot.commit)) == {"a"}
+
+
+def test_a_large_file_that_is_written_to_all_the_time_is_in_the_snapshot_with_a_warning(project, store, git):
+    file = project / "log.bin"
+    file.write_bytes(bytes(20_000_000))
+    stop = threading.Event()
+
+    def write():
+        with file.open("ab", buffering=0) as log:
+            while not stop.is_set():
+                log.write(b"x")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        taken = take(project, store)
+    finally:
+        stop.set()
+        writing.join()
+    assert taken.warnings == ["log.bin was written to while it was read: the snapshot has a mixture."]
+    pointer = parse(tree(git, project, taken.snapshot.commit)["log.bin"][1].encode())
+    assert store.read(store.recipe(pointer.name)).startswith(bytes(20_000_000))
+    assert take(project, store).warnings == []
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 201, "\0", "\x1b[31m"])
+def test_a_name_that_is_no_line_of_text_is_refused(project, store, name):
+    with pytest.raises(BadName, match="can't be a snapshot's name"):
+        take(project, store, name=name)
+    assert snapshots(project) == []
+
+
+def test_a_folder_that_is_no_project_is_said(tmp_path, store):
+    with pytest.raises(NotAProject, match="is not a project of yours"):
+        take(tmp_path, store)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_store_leaves_the_project_as_it_was(project, tmp_path, git):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        with Store.create(str(disk / "store"), tmp_path / "cache") as small:
+            (project / "a").write_text("x")
+            first = take(project, small).snapshot
+            (project / "big").write_bytes(noise(1, 20_000_000))
+            with pytest.raises(StoreFull, match="There is no room left"):
+                take(project, small)
+            assert snapshots(project) == [first]
+            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+            assert "big" in tree(git, project, take(project, small).snapshot.commit)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+TAKER = """
+import sys
+from pathlib import Path
+from regrow.projects.snapshot import take
+from regrow.store import Store
+with Store.open(sys.argv[2], Path(sys.argv[3])) as store:
+    print("begun", flush=True)
+    take(Path(sys.argv[1]), store)
+"""
+
+
+def taker(project, store, tmp_path):
+    command = [sys.executable, "-c", TAKER, str(project), store.backend.url, str(tmp_path / "cache")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.parametrize("delay_s", [0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+def test_a_snapshot_that_is_killed_leaves_a_project_of_which_the_next_one_is_whole(
+    project, store, git, tmp_path, delay_s
+):
+    (project / "first").write_text("x")
+    first = take(project, store).snapshot
+    for number in range(2500):
+        (project / f"f{number}").write_text(str(number))
+    (project / "big").write_bytes(noise(1, 5_000_000))
+    with taker(project, store, tmp_path) as process:
+        process.stdout.readline()
+        time.sleep(delay_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+    assert git(project, "fsck", "--no-dangling") == ""
+    assert snapshots(project)[-1] == first
+    whole = take(project, store).snapshot
+    assert len(tree(git, project, whole.commit)) == 2502
+    assert git(project, "fsck", "--no-dangling") == ""
+    for file in ("f7", "big"):
+        (project / file).unlink()
+    restore(project, store, whole)
+    assert (project / "big").read_bytes() == noise(1, 5_000_000)
+    assert (project / "f7").read_text() == "7"
+
+
+def test_many_at_once_take_their_turns(project, store, tmp_path, git):
+    for number in range(50):
+        (project / f"f{number}").write_text(str(number))
+    (project / "big").write_bytes(noise(1))
+    processes = [taker(project, store, tmp_path) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0] * 4
+    for process in processes:
+        process.stdout.close()
+    assert len(snapshots(project)) == 1
+    assert git(project, "fsck", "--no-dangling") == ""
