@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from regrow.projects.errors import Damaged
 from regrow.projects.git import git
 from regrow.projects.pointers import MOST_BYTES, Pointer, parse
 
+REGULAR = 0o100644
 EXECUTABLE = 0o100755
 SYMLINK = 0o120000
 REPOSITORY = 0o160000
@@ -58,47 +57,31 @@ def changes(project: Path, before: str, after: str, paths: tuple[str, ...] = ())
     return found
 
 
-class Blobs:
-    """Reads blobs of a project, through one git process."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin and process.stdout
-        self._ask: IO[bytes] = process.stdin
-        self._answer: IO[bytes] = process.stdout
-
-    def read(self, blob: str) -> bytes:
-        """What git has: a file's content, a link's target, or a pointer. Raises `KeyError` where there is nothing."""
-        self._ask.write(f"{blob}\n".encode())
-        self._ask.flush()
-        answer = self._answer.readline().split()
-        if len(answer) != 3:
-            raise KeyError(blob)
-        size = int(answer[2])
-        content = self._answer.read(size)
-        self._answer.read(1)
-        return content
-
-    def pointer(self, file: File) -> Pointer | None:
-        """The pointer that stands for `file` in git, or None where git has the content."""
-        if not file.mode or file.mode in (SYMLINK, REPOSITORY):
-            return None
-        content = self.read(file.blob)
-        return parse(content) if len(content) <= MOST_BYTES else None
+def pointers(project: Path, found: list[Change]) -> dict[str, Pointer]:
+    """The pointers that stand for large files among those that `found` leads to, by path. Raises `ProjectError`."""
+    files = {change.path: change.after.blob for change in found if change.after.mode in (REGULAR, EXECUTABLE)}
+    small = _sizes(project, set(files.values()))
+    likely = [blob for blob, size in small.items() if size <= MOST_BYTES]
+    parsed = {blob: pointer for blob, content in _contents(project, likely) if (pointer := parse(content))}
+    return {path: parsed[blob] for path, blob in files.items() if blob in parsed}
 
 
-@contextlib.contextmanager
-def blobs(project: Path) -> Iterator[Blobs]:
-    """A reader of the project's blobs."""
-    process = subprocess.Popen(
-        ["git", "cat-file", "--batch"],
-        cwd=project,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield Blobs(process)
-    finally:
-        process.stdin.close()  # type: ignore[union-attr]
-        process.stdout.close()  # type: ignore[union-attr]
-        process.wait()
+def _sizes(project: Path, blobs: set[str]) -> dict[str, int]:
+    asked = "".join(f"{blob}\n" for blob in blobs).encode()
+    found = {}
+    for line in git(project, "cat-file", "--batch-check", input=asked).decode().splitlines():
+        blob, *rest = line.split(" ")
+        if len(rest) != 2:
+            raise Damaged(f"The history of {project} is damaged: the object {blob} is missing. Try git fsck.")
+        found[blob] = int(rest[1])
+    return found
+
+
+def _contents(project: Path, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
+    output = git(project, "cat-file", "--batch", input="".join(f"{blob}\n" for blob in blobs).encode())
+    start = 0
+    for blob in blobs:
+        end = output.index(b"\n", start)
+        size = int(output[start:end].split()[2])
+        yield blob, output[end + 1 : end + 1 + size]
+        start = end + 1 + size + 1

@@ -27,11 +27,10 @@ from dulwich.objects import ObjectID, Tree
 from dulwich.pack import ObjectContainer, pack_object_header, write_pack_index_v2
 from isal import isal_zlib
 
-from regrow.projects.changes import EXECUTABLE, SYMLINK
+from regrow.projects.changes import EXECUTABLE, REGULAR, SYMLINK
 from regrow.projects.errors import ProjectError
 
 _KINDS = {b"tree": 2, b"blob": 3}
-_REGULAR = 0o100644
 # igzip's level 1 compresses source code as well as zlib's, four times as fast.
 _LEVEL = 1
 _MORE_BYTES = 1024 * 1024
@@ -195,7 +194,7 @@ def _read(path: bytes, folder: int) -> tuple[bytes | None, os.stat_result]:
 def _mode(status: os.stat_result) -> int:
     if stat.S_ISLNK(status.st_mode):
         return SYMLINK
-    return EXECUTABLE if status.st_mode & 0o100 else _REGULAR
+    return EXECUTABLE if status.st_mode & 0o100 else REGULAR
 
 
 def _status(status: os.stat_result) -> Status:

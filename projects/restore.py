@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regrow.projects.changes import EXECUTABLE, REPOSITORY, SYMLINK, Blobs, Change, blobs, changes
+from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers
 from regrow.projects.errors import NoSuchSnapshot, ProjectError
 from regrow.projects.git import git
 from regrow.projects.pointers import Pointer
+from regrow.projects.shadow import shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
 from regrow.store import NotKept, Recipe, Store
 
@@ -36,26 +37,37 @@ def restore(
     snapshot: Snapshot,
     paths: tuple[str, ...] = (),
     now: Callable[[], float] = time.time,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> Restored:
     """Make the files of `project` (all, or those at or below `paths`) what they are in `snapshot`.
 
     Files that snapshots leave out are left alone, or moved aside where one is in the way. Raises `ProjectError` before
-    anything is changed where a path is not in the snapshot or a large file's content is not in `store`. `progress` is
-    told how many files of how many are done.
+    anything is changed where a path is not in the snapshot or a large file's content is not in `store`. One that was
+    killed is completed by another; what was there before is in the snapshot that the first one took.
     """
+    progress("Taking a snapshot of what is there")
     taken = take(project, store, reason="restore", now=now)
     done = Restored(taken.snapshot, warnings=list(taken.warnings))
-    wanted = changes(project, taken.snapshot.commit, snapshot.commit, paths)
-    with blobs(project) as reader:
-        _check_paths(project, snapshot, paths, wanted)
-        large = _recipes(wanted, reader, store)
-        # Removed first: a file may have become a folder.
-        wanted.sort(key=lambda change: change.after.mode != 0)
-        for number, change in enumerate(wanted):
-            progress(number, len(wanted))
-            _apply(project, store, change, reader, large, done)
-    progress(len(wanted), len(wanted))
+    found = changes(project, taken.snapshot.commit, snapshot.commit, paths)
+    _check_paths(project, snapshot, paths, found)
+    nested = [change.path for change in found if REPOSITORY in (change.before.mode, change.after.mode)]
+    done.warnings += [f"{path} is a repository of its own and was left as it is." for path in nested]
+    wanted = [change for change in found if REPOSITORY not in (change.before.mode, change.after.mode)]
+    coming = [change for change in wanted if change.after.mode]
+    large = _recipes(pointers(project, coming), store)
+    _check_folders(project, taken.snapshot, coming)
+    progress(f"Bringing {len(coming)} files back")
+    # Removed first: a file may have become a folder.
+    _remove(project, [change.path for change in wanted if not change.after.mode], done)
+    for change in coming:
+        if not change.before.mode:
+            _move_aside(project, change.path, done)
+    _write_small(project, snapshot, [change.path for change in coming if change.path not in large])
+    for change in coming:
+        if change.path in large:
+            progress(f"Bringing {change.path} back")
+            _write_large(project, change, store.chunks(large[change.path]))
+    done.written = [change.path for change in coming]
     return done
 
 
@@ -69,142 +81,98 @@ def find(project: Path, wanted: str) -> Snapshot:
     if len(found) == 1:
         return found[0]
     many = f"{len(found)} snapshots begin with {wanted!r}" if found else f"There is no snapshot {wanted!r}"
-    raise NoSuchSnapshot(f"{many} in {project}. `%project history` lists them.")
+    raise NoSuchSnapshot(f"{many} in {project}.")
 
 
-def _check_paths(project: Path, snapshot: Snapshot, paths: tuple[str, ...], wanted: list[Change]) -> None:
+def _check_paths(project: Path, snapshot: Snapshot, paths: tuple[str, ...], found: list[Change]) -> None:
     for path in paths:
-        if any(change.path == path or change.path.startswith(f"{path.rstrip('/')}/") for change in wanted):
+        if any(change.path == path or change.path.startswith(f"{path.rstrip('/')}/") for change in found):
             continue
         if not git(project, "--literal-pathspecs", "ls-tree", "-z", snapshot.commit, "--", path.rstrip("/")):
             raise NoSuchSnapshot(f"The snapshot {snapshot.id} has no {path}. Nothing was changed.")
 
 
-def _recipes(wanted: list[Change], reader: Blobs, store: Store) -> dict[str, tuple[Pointer, Recipe]]:
+def _recipes(wanted: dict[str, Pointer], store: Store) -> dict[str, Recipe]:
     found = {}
-    for change in wanted:
-        pointer = reader.pointer(change.after)
-        if pointer:
-            try:
-                found[change.path] = (pointer, store.recipe(pointer.name))
-            except NotKept as error:
-                raise ProjectError(
-                    f"The content of {change.path} ({pointer.size} bytes) is not in the store. Nothing was changed. "
-                    "Restore the other files by name."
-                ) from error
+    for path, pointer in wanted.items():
+        try:
+            found[path] = store.recipe(pointer.name)
+        except NotKept as error:
+            raise ProjectError(
+                f"The content of {path} ({pointer.size} bytes) is not in the store. Nothing was changed. "
+                "Restore the other files by name."
+            ) from error
     return found
 
 
-def _apply(
-    project: Path,
-    store: Store,
-    change: Change,
-    reader: Blobs,
-    large: dict[str, tuple[Pointer, Recipe]],
-    done: Restored,
-) -> None:
-    path, after = change.path, change.after
-    if REPOSITORY in (after.mode, change.before.mode):
-        done.warnings.append(f"{path} is a repository of its own and was left as it is.")
-        return
-    with _folder_of(project, path, make=bool(after.mode)) as (folder, name):
-        if folder is None:
-            return
-        if not after.mode:
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(name, dir_fd=folder)
-                done.removed.append(path)
-            _remove_empty_folders(project, path)
-            return
-        if not change.before.mode:
-            _move_aside(folder, name, path, done)
-        new = f".regrow-{secrets.token_hex(8)}"
+def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> None:
+    """Nothing outside the project is written: a link that no snapshot has is not followed, and not removed either."""
+    folders = {folder for change in coming for folder in Path(change.path).parents if folder != Path()}
+    for folder in sorted(folders):
         try:
-            if after.mode == SYMLINK:
-                os.symlink(reader.read(after.blob), new, dir_fd=folder)
-            else:
-                _write(folder, new, after.mode, _content(store, change, reader, large))
-            os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=folder)
-            raise
-        done.written.append(path)
+            status = os.lstat(project / folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        known = git(project, "--literal-pathspecs", "ls-tree", "-z", before.commit, "--", os.fspath(folder))
+        if not stat.S_ISDIR(status.st_mode) and not known:
+            raise ProjectError(
+                f"{folder} is a link or a file that no snapshot has, and a folder in this one. Nothing was changed. "
+                "Move it away, and restore again."
+            )
 
 
-def _content(
-    store: Store, change: Change, reader: Blobs, large: dict[str, tuple[Pointer, Recipe]]
-) -> Iterator[bytes | memoryview]:
-    if change.path in large:
-        yield from store.chunks(large[change.path][1])
-    else:
-        yield reader.read(change.after.blob)
+def _remove(project: Path, paths: list[str], done: Restored) -> None:
+    above: set[Path] = set()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            (project / path).unlink()
+            done.removed.append(path)
+        above.update(Path(path).parents)
+    for folder in sorted(above - {Path()}, key=lambda each: len(each.parts), reverse=True):
+        with contextlib.suppress(OSError):  # not empty
+            (project / folder).rmdir()
 
 
-def _write(folder: int, name: str, mode: int, content: Iterator[bytes | memoryview]) -> None:
-    permissions = 0o777 if mode == EXECUTABLE else 0o666
-    descriptor = os.open(
-        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions, dir_fd=folder
-    )
-    with io.FileIO(descriptor, "w") as file:
-        for part in content:
-            view = memoryview(part)
-            while view:
-                view = view[file.write(view) :]
-
-
-def _move_aside(folder: int, name: str, path: str, done: Restored) -> None:
+def _move_aside(project: Path, path: str, done: Restored) -> None:
     """What is there and in no snapshot (ignored, a folder, a pipe) is kept under another name."""
+    file = project / path
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
+        os.lstat(file)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    aside = f"{name}.before-{done.before.id[:15]}"
-    os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
-    done.warnings.append(f"{path} was in no snapshot; what was there is now {Path(path).with_name(aside)}.")
+    aside = file.with_name(f"{file.name}.before-{done.before.id[:15]}")
+    file.rename(aside)
+    done.warnings.append(f"{path} was in no snapshot; what was there is now {aside.relative_to(project)}.")
 
 
-def _remove_empty_folders(project: Path, path: str) -> None:
-    for above in Path(path).parents:
-        if above == Path():
-            return
+def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
+    """Have git write what it has the content of: with several processes where there are many."""
+    if not paths:
+        return
+    with shadow(project) as ours:
+        index = {"GIT_INDEX_FILE": str(ours.folder / "restore-index")}
+        asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
         try:
-            (project / above).rmdir()
-        except OSError:
-            return
+            ours.git("read-tree", snapshot.commit, environment=index)
+            ours.git(
+                "-c", "checkout.workers=0", "checkout-index", "--force", "-z", "--stdin", input=asked, environment=index
+            )
+        finally:
+            (ours.folder / "restore-index").unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _folder_of(project: Path, path: str, make: bool) -> Iterator[tuple[int | None, str]]:
-    """The folder that `path` is in, opened without following any link: nothing outside the project is ever written."""
-    *folders, name = path.split("/")
-    descriptor = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _write_large(project: Path, change: Change, content: Iterator[memoryview]) -> None:
+    file = project / change.path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".regrow-{secrets.token_hex(8)}")
+    permissions = 0o777 if change.after.mode == EXECUTABLE else 0o666
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions)
     try:
-        for folder in folders:
-            try:
-                below = _open_folder(descriptor, folder)
-            except FileNotFoundError:
-                if not make:
-                    yield None, name
-                    return
-                os.mkdir(folder, dir_fd=descriptor)
-                below = _open_folder(descriptor, folder)
-            except NotADirectoryError as error:
-                if not make:
-                    yield None, name
-                    return
-                raise ProjectError(
-                    f"{path} can't be restored: {folder} is a link or a file that no snapshot has. Move it away."
-                ) from error
-            os.close(descriptor)
-            descriptor = below
-        yield descriptor, name
-    finally:
-        os.close(descriptor)
-
-
-def _open_folder(above: int, name: str) -> int:
-    status = os.stat(name, dir_fd=above, follow_symlinks=False)
-    if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(name)
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+        with io.FileIO(descriptor, "w") as target:
+            for part in content:
+                while part:
+                    part = part[target.write(part) :]
+        new.replace(file)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

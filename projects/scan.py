@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from regrow.projects.git import lines
@@ -43,14 +44,26 @@ def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
     # Git reads 100,000 entries, and all that ignores them, in a third of a second.
     listed = lines(ours.git("ls-files", "-z", "--others", "--modified", "--exclude-standard"))
     found = Scan()
+
+    @cache
+    def is_folder(path: str) -> bool:
+        if not path:
+            return True
+        try:
+            return is_folder(path.rpartition("/")[0]) and stat.S_ISDIR(os.lstat(ours.project / path).st_mode)
+        except FileNotFoundError:
+            return False
+
     for path in dict.fromkeys((*known_large, *listed)):
         if path.endswith("/"):
             found.nested.append(path.rstrip("/"))
             continue
+        if not is_folder(path.rpartition("/")[0]):
+            continue  # removed; what a link leads to is not in the project
         try:
             status = os.lstat(ours.project / path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # removed
+        except FileNotFoundError:
+            continue
         if stat.S_ISREG(status.st_mode) and status.st_size > LARGE_BYTES:
             found.large[path] = Stat.of(status)
         else:

@@ -26,7 +26,7 @@ class Shadow:
     project: Path
     folder: Path
 
-    def git(self, *arguments: str, input: bytes = b"", identity: dict[str, str] | None = None) -> bytes:
+    def git(self, *arguments: str, input: bytes = b"", environment: dict[str, str] | None = None) -> bytes:
         """What git prints. Raises `GitError`."""
         return git(
             self.project,
@@ -35,7 +35,7 @@ class Shadow:
             *arguments,
             input=input,
             settings=(f"core.excludesFile={self.project / IGNORE_FILE}",),
-            environment={"GIT_OBJECT_DIRECTORY": str(git_folder(self.project) / "objects"), **(identity or {})},
+            environment={"GIT_OBJECT_DIRECTORY": str(git_folder(self.project) / "objects"), **(environment or {})},
         )
 
 

@@ -264,7 +264,7 @@ def _commit(ours: Shadow, tree: str, reason: str, name: str, now: float, warning
         f"Regrow-Name: {name}\n" if name else ""
     )
     arguments = [part for parent in dict.fromkeys(parents) for part in ("-p", parent)]
-    made = ours.git("commit-tree", tree, *arguments, input=message.encode(), identity=who).decode().strip()
+    made = ours.git("commit-tree", tree, *arguments, input=message.encode(), environment=who).decode().strip()
     identifier = f"{at.strftime(_TIME)}-{made[:8]}"
     git(ours.project, "update-ref", f"{REFS}/{identifier}", made)
     return Taken(Snapshot(identifier, made, at, reason, name), True, warnings)

@@ -144,6 +144,18 @@ def test_names_that_are_not_utf8_and_have_newlines_are_kept(project, store):
     assert set(listed.stdout.split(b"\0")[:-1]) == {*names, b"big\n\xff"}
 
 
+def test_what_lies_behind_a_link_is_not_in_the_project(project, store, git, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (project / "sub").mkdir()
+    for name in ("small", "large"):
+        (project / "sub" / name).write_bytes(noise(1, 10 if name == "small" else LARGE_BYTES + 1))
+    take(project, store)
+    (project / "sub").rename(tmp_path / "outside/sub")
+    (project / "sub").symlink_to(tmp_path / "outside/sub")
+    taken = take(project, store)
+    assert tree(git, project, taken.snapshot.commit) == {"sub": ("120000", f"{tmp_path}/outside/sub")}
+
+
 def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, store, git, tmp_path):
     places = random.Random(0)
     for number in range(2500):
