@@ -71,7 +71,7 @@ def take(
     if name and not _NAME.fullmatch(name):
         raise BadName(f"{name!r} can't be a snapshot's name: up to 200 characters, on one line.")
     with shadow(project) as ours:
-        known = _Known.read(ours)
+        known = _Known.read(ours, store.id)
         found = scan(ours, known.entries)
         empty = [path for path in found.nested if head(project / path) is None]
         warnings = [f"{path} is a repository without a commit and not in the snapshot." for path in empty]
@@ -154,27 +154,30 @@ class _Hashing:
 
 @dataclass
 class _Known:
-    """The large files that the index has, and what each was when it was read, so that only changed ones are read."""
+    """The large files that the index has, and what each was when it was read into the store of that id."""
 
+    store: str
     entries: dict[str, tuple[Stat, Pointer]]
 
     @classmethod
-    def read(cls, ours: Shadow) -> _Known:
+    def read(cls, ours: Shadow, store: str) -> _Known:
         try:
             content = json.loads((ours.folder / "large.json").read_text())
-            entries = {path: (Stat(**stat), Pointer(**pointer)) for path, (stat, pointer) in content.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            if content["store"] != store:
+                raise ValueError("they are in another store")
+            files = content["files"].items()
+            entries = {path: (Stat(**stat), Pointer(**pointer)) for path, (stat, pointer) in files}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # What the index has is not known then. Both are only caches.
             (ours.folder / "git/index").unlink(missing_ok=True)
             entries = {}
-        return cls(entries)
+        return cls(store, entries)
 
     def write(self, ours: Shadow) -> None:
+        files = {path: (asdict(stat), asdict(pointer)) for path, (stat, pointer) in self.entries.items()}
         file = ours.folder / "large.json"
         new = file.with_suffix(".new")
-        new.write_text(
-            json.dumps({path: (asdict(stat), asdict(pointer)) for path, (stat, pointer) in self.entries.items()})
-        )
+        new.write_text(json.dumps({"store": self.store, "files": files}))
         new.replace(file)
 
 
@@ -194,7 +197,7 @@ def _index_large(ours: Shadow, large: dict[str, tuple[Stat, Pointer]], known: _K
     if new:
         marked = b"".join(os.fsencode(path) + b"\0" for path in new)
         ours.git("update-index", "-z", "--assume-unchanged", "--stdin", input=marked)
-    _Known(large).write(ours)
+    _Known(known.store, large).write(ours)
 
 
 def _write_blobs(ours: Shadow, pointers: set[Pointer]) -> dict[Pointer, str]:

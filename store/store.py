@@ -51,6 +51,7 @@ class Store:
             raise NotAStore(f"{backend.url} has a store.json that is not a store's.") from error
         if about_format != FORMAT or not re.fullmatch("[0-9a-f]{32}", identity):
             raise NotAStore(f"The store at {backend.url} has format {about_format!r}; this version reads {FORMAT}.")
+        self.id = identity
         self.backend = backend
         self.grace_s = grace_s
         self.now = now

@@ -108,6 +108,16 @@ def test_a_large_file_that_has_not_changed_is_not_read_again(project, store):
     assert list(store.names()) == [name]
 
 
+def test_another_store_gets_all_large_files(project, store, tmp_path):
+    (project / "model.bin").write_bytes(noise(1))
+    take(project, store)
+    with Store.create(str(tmp_path / "other"), tmp_path / "cache") as other:
+        snapshot = take(project, other).snapshot
+        (project / "model.bin").unlink()
+        restore(project, other, snapshot)
+    assert (project / "model.bin").read_bytes() == noise(1)
+
+
 def test_what_is_ignored_is_left_out(project, store, git):
     (project / ".gitignore").write_text("*.log\n")
     (project / ".regrowignore").write_text("scratch/\n*.ckpt\n")
