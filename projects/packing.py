@@ -56,7 +56,8 @@ def pack(project: Path, objects: Path, paths: list[str]) -> Packed:
     (objects / "pack").mkdir(exist_ok=True)
     # Processes: what is done for each small file is mostly Python's own work, of which threads do one at a time.
     count = max(1, min(os.cpu_count() or 1, _MOST_PROCESSES, len(paths) // _WORTH_A_PROCESS))
-    command = [sys.executable, "-m", __name__, str(project), str(objects)]
+    # -P: nothing is imported from the folder that this happens to be called in.
+    command = [sys.executable, "-P", "-m", __name__, str(project), str(objects)]
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(
