@@ -16,7 +16,6 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import cast
@@ -44,14 +43,11 @@ Status = tuple[tuple[int, int], tuple[int, int], int, int, int, int, int]
 """Of a file, as git's index has it: times of inode and content (s, ns), device, inode, user, group, size in bytes."""
 
 
-@dataclass
-class Packed:
-    """What was packed: each file's entry for the index by its path."""
-
-    entries: dict[bytes, IndexEntry] = field(default_factory=dict)
+Entries = dict[bytes, IndexEntry]
+"""Each file's entry for git's index, by its path."""
 
 
-def pack(project: Path, objects: Path, paths: list[str]) -> Packed:
+def pack(project: Path, objects: Path, paths: list[str]) -> Entries:
     """Put the files and links at `paths` into new packs of the git object folder `objects`. Raises `ProjectError`."""
     (objects / "pack").mkdir(exist_ok=True)
     # Processes: what is done for each small file is mostly Python's own work, of which threads do one at a time.
@@ -70,13 +66,13 @@ def pack(project: Path, objects: Path, paths: list[str]) -> Packed:
         share = -(-len(paths) // count)
         parts = [b"\0".join(map(os.fsencode, paths[start : start + share])) for start in range(0, len(paths), share)]
         answers = list(threads.map(lambda process, part: process.communicate(part), processes, parts))
-    packed = Packed()
+    packed: Entries = {}
     for process, (answer, said) in zip(processes, answers, strict=True):
         if process.returncode:
             lines = said.decode(errors="replace").strip().splitlines()
             raise ProjectError(f"Could not pack the files of {project}: {lines[-1] if lines else 'the process ended'}.")
         for path, oid, mode, status in pickle.loads(answer):
-            packed.entries[path] = _entry(oid, mode, status)
+            packed[path] = _entry(oid, mode, status)
     return packed
 
 
@@ -111,12 +107,12 @@ def _new_pack(objects: Path) -> Iterator[_Pack]:
         index.unlink(missing_ok=True)
 
 
-def write_index(file: Path, packed: Packed) -> None:
+def write_index(file: Path, entries: Entries) -> None:
     """Write git's index of just what was packed, as `file`."""
     new = file.with_name(f"{file.name}.new")
     with new.open("wb") as target:
         content = IndexChecksumWriter(target, SHA1)
-        write_index_dict(content, packed.entries)
+        write_index_dict(content, entries)
         content.close()
     new.replace(file)
 

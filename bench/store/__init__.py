@@ -7,7 +7,7 @@ time costs only what has changed; restic also encrypts.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -62,9 +62,14 @@ def _of(what: str, folder: Path, work: Path, changing: bool) -> list[Case]:
             )
         )
         if changing:
-            again: Callable[[Side], Callable[[], float]] = lambda side: partial(_after_a_change, side, folder)  # noqa: E731
             found.append(
-                case(f"{what}, 1 % changed, beside {name}", ours=again(ours), peer=again(peer), unit="s", goal=3.0)
+                case(
+                    f"{what}, 1 % changed, beside {name}",
+                    ours=partial(_after_a_change, ours, folder),
+                    peer=partial(_after_a_change, peer, folder),
+                    unit="s",
+                    goal=3.0,
+                )
             )
         found.append(
             case(f"{what}, brought back, beside {name}", ours=ours.bring_back, peer=peer.bring_back, unit="s", goal=1.5)
