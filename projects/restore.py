@@ -15,10 +15,10 @@ from pathlib import Path
 from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers
 from regrow.projects.errors import NoSuchSnapshot, ProjectError
 from regrow.projects.git import git
+from regrow.projects.large_files import LargeFiles
 from regrow.projects.pointers import Pointer
 from regrow.projects.shadow import shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
-from regrow.store import NotKept, Recipe, Store
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Restored:
 
 def restore(
     project: Path,
-    store: Store,
+    files: LargeFiles,
     snapshot: Snapshot,
     paths: tuple[str, ...] = (),
     now: Callable[[], float] = time.time,
@@ -42,11 +42,11 @@ def restore(
     """Make the files of `project` (all, or those at or below `paths`) what they are in `snapshot`.
 
     Files that snapshots leave out are left alone, or moved aside where one is in the way. Raises `ProjectError` before
-    anything is changed where a path is not in the snapshot or a large file's content is not in `store`. One that was
+    anything is changed where a path is not in the snapshot or a large file's content is not in `files`. One that was
     killed is completed by another; what was there before is in the snapshot that the first one took.
     """
     progress("Taking a snapshot of what is there")
-    taken = take(project, store, reason="restore", now=now)
+    taken = take(project, files, reason="restore", now=now)
     done = Restored(taken.snapshot, warnings=list(taken.warnings))
     found = changes(project, taken.snapshot.commit, snapshot.commit, paths)
     _check_paths(project, snapshot, paths, found)
@@ -54,7 +54,8 @@ def restore(
     done.warnings += [f"{path} is a repository of its own and was left as it is." for path in nested]
     wanted = [change for change in found if REPOSITORY not in (change.before.mode, change.after.mode)]
     coming = [change for change in wanted if change.after.mode]
-    large = _recipes(pointers(project, coming), store)
+    large = pointers(project, coming)
+    _check_content(large, files)
     _check_folders(project, taken.snapshot, coming)
     progress(f"Bringing {len(coming)} files back")
     # Removed first: a file may have become a folder.
@@ -66,7 +67,7 @@ def restore(
     for change in coming:
         if change.path in large:
             progress(f"Bringing {change.path} back")
-            _write_large(project, change, store.chunks(large[change.path]))
+            _write_large(project, change, files.content(large[change.path]))
     done.written = [change.path for change in coming]
     return done
 
@@ -92,17 +93,14 @@ def _check_paths(project: Path, snapshot: Snapshot, paths: tuple[str, ...], foun
             raise NoSuchSnapshot(f"The snapshot {snapshot.id} has no {path}. Nothing was changed.")
 
 
-def _recipes(wanted: dict[str, Pointer], store: Store) -> dict[str, Recipe]:
-    found = {}
+def _check_content(wanted: dict[str, Pointer], files: LargeFiles) -> None:
+    missing = files.missing(wanted.values())
     for path, pointer in wanted.items():
-        try:
-            found[path] = store.recipe(pointer.name)
-        except NotKept as error:
+        if pointer in missing:
             raise ProjectError(
                 f"The content of {path} ({pointer.size} bytes) is not in the store. Nothing was changed. "
                 "Restore the other files by name."
-            ) from error
-    return found
+            )
 
 
 def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> None:

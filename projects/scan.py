@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from regrow.projects.git import lines
 from regrow.projects.shadow import Shadow
@@ -69,8 +68,3 @@ def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
         else:
             found.small.append(path)
     return found
-
-
-def stat_of(file: Path) -> Stat:
-    """The file's `Stat` now."""
-    return Stat.of(os.lstat(file))

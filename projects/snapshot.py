@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import re
@@ -18,17 +16,15 @@ from dulwich.objects import ObjectID
 
 from regrow.projects.errors import BadName
 from regrow.projects.git import GitError, git
+from regrow.projects.large_files import LargeFiles, Progress
 from regrow.projects.packing import pack, pack_trees, write_index
 from regrow.projects.pointers import Pointer
-from regrow.projects.scan import Scan, Stat, scan, stat_of
+from regrow.projects.scan import Scan, Stat, scan
 from regrow.projects.shadow import Shadow, git_folder, shadow
-from regrow.store import Store
-from regrow.store.writer import Writer
 
 REFS = "refs/regrow/snapshots"
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TIME = "%Y%m%dT%H%M%S.%fZ"
-_READ_AGAIN = 3
 # From this many files on, packs are written sooner than an object file for each.
 _MANY = 2000
 
@@ -61,17 +57,22 @@ class Taken:
 
 
 def take(
-    project: Path, store: Store, reason: str = "hand", name: str = "", now: Callable[[], float] = time.time
+    project: Path,
+    files: LargeFiles,
+    reason: str = "hand",
+    name: str = "",
+    now: Callable[[], float] = time.time,
+    progress: Progress = lambda path, size: None,
 ) -> Taken:
-    """Take a snapshot of the working tree of `project`, large files into `store`.
+    """Take a snapshot of the working tree of `project`, large files into `files`.
 
-    Honours `.gitignore` and `.regrowignore`. Raises `ProjectError`, and `regrow.store.StoreError` where the store can't
-    take the large files; the project is then as it was.
+    Honours `.gitignore` and `.regrowignore`. Raises `ProjectError`, and what `files` raises where it can't keep a file;
+    the project is then as it was.
     """
     if name and not _NAME.fullmatch(name):
         raise BadName(f"{name!r} can't be a snapshot's name: up to 200 characters, on one line.")
     with shadow(project) as ours:
-        known = _Known.read(ours, store.id)
+        known = _Known.read(ours, files.id)
         found = scan(ours, known.entries)
         empty = [path for path in found.nested if head(project / path) is None]
         warnings = [f"{path} is a repository without a commit and not in the snapshot." for path in empty]
@@ -81,9 +82,9 @@ def take(
             if path not in empty
         ]
         # Both wait for the disk and for the processor in turn.
-        with ThreadPoolExecutor(1) as beside, store.writer() as writer:
+        with ThreadPoolExecutor(1) as beside:
             packing = beside.submit(_pack_many, ours, found)
-            large = _store_large(ours, found, known, writer, warnings)
+            large = _keep_large(ours, files, found, known, warnings, progress)
             is_new = packing.result()
         _index_large(ours, large, known)
         warnings += _index_small(ours, empty)
@@ -99,57 +100,21 @@ def head(project: Path) -> str | None:
         return None
 
 
-def _store_large(
-    ours: Shadow, found: Scan, known: _Known, writer: Writer, warnings: list[str]
+def _keep_large(
+    ours: Shadow, files: LargeFiles, found: Scan, known: _Known, warnings: list[str], progress: Progress
 ) -> dict[str, tuple[Stat, Pointer]]:
-    """Put what is new or has changed of the large files, and say what each one's pointer is."""
-    large = {}
-    for path, seen in sorted(found.large.items()):
-        entry = known.entries.get(path)
-        if entry and entry[0] == seen:
-            large[path] = entry
+    """Keep what is new or has changed of the large files, and say what each one's pointer is."""
+    there = {path: known.entries[path] for path, seen in found.large.items() if known.has(path, seen)}
+    new = {path: seen for path, seen in sorted(found.large.items()) if path not in there}
+    for kept in files.keep(ours.project, new, progress) if new else ():
+        if kept.pointer is None:
+            warnings.append(f"{kept.path} can't be read ({kept.error}) and is not in the snapshot.")
             continue
-        try:
-            pointer, status, steady = _put(ours.project / path, writer)
-        except FileNotFoundError:
-            continue  # removed meanwhile
-        except OSError as error:
-            warnings.append(f"{path} can't be read ({error.strerror}) and is not in the snapshot.")
-            continue
-        if not steady:
-            warnings.append(f"{path} was written to while it was read: the snapshot has a mixture.")
+        if not kept.steady:
+            warnings.append(f"{kept.path} was written to while it was read: the snapshot has a mixture.")
         # What was read may be old already: then it is read again the next time.
-        large[path] = (status if steady else seen, pointer)
-    writer.commit()
-    return large
-
-
-def _put(file: Path, writer: Writer) -> tuple[Pointer, Stat, bool]:
-    for _ in range(_READ_AGAIN):
-        before = stat_of(file)
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with io.FileIO(descriptor) as content:
-            source = _Hashing(content)
-            recipe = writer.put(source)
-        pointer = Pointer(source.digest.hexdigest(), recipe.size)
-        after = stat_of(file)
-        if before == after:
-            break
-    writer.keep(pointer.name, recipe)
-    return pointer, after, before == after
-
-
-class _Hashing:
-    """A stream whose SHA-256 is known when it has been read."""
-
-    def __init__(self, content: io.FileIO) -> None:
-        self._content = content
-        self.digest = hashlib.sha256()
-
-    def readinto(self, buffer: memoryview) -> int:
-        count = self._content.readinto(buffer) or 0
-        self.digest.update(buffer[:count])
-        return count
+        there[kept.path] = (kept.stat if kept.steady else new[kept.path], kept.pointer)
+    return there
 
 
 @dataclass
@@ -158,6 +123,10 @@ class _Known:
 
     store: str
     entries: dict[str, tuple[Stat, Pointer]]
+
+    def has(self, path: str, seen: Stat) -> bool:
+        """Whether the file at `path` is what was read then."""
+        return path in self.entries and self.entries[path][0] == seen
 
     @classmethod
     def read(cls, ours: Shadow, store: str) -> _Known:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.peers import apt_command
+from regrow.projects.large_files import InStore
 from regrow.projects.restore import restore
 from regrow.projects.snapshot import snapshots, take
 from regrow.store import Store
@@ -41,7 +42,7 @@ class Ours:
 
     def keep(self) -> float:
         with Store.create(str(self._work / "store"), self._work / "cache") as store:
-            return _seconds(lambda: take(self._data, store))
+            return _seconds(lambda: take(self._data, InStore(store)))
 
     def bring_back(self) -> float:
         target = self._work / "restored"
@@ -50,7 +51,7 @@ class Ours:
         shutil.copytree(self._data / ".git", target / ".git")
         with Store.create(str(self._work / "store"), self._work / "cache") as store:
             wanted = snapshots(target)[0]
-            return _seconds(lambda: restore(target, store, wanted))
+            return _seconds(lambda: restore(target, InStore(store), wanted))
 
     def stored_bytes(self) -> float:
         return _size(self._work / "store") + _size(self._data / ".git")

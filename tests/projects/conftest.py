@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from regrow.projects.large_files import InStore
 from regrow.store import Store
 
 
@@ -11,6 +12,12 @@ from regrow.store import Store
 def store(tmp_path):
     with Store.create(str(tmp_path / "store"), tmp_path / "cache") as store:
         yield store
+
+
+@pytest.fixture
+def files(store):
+    """Where large files go."""
+    return InStore(store)
 
 
 @pytest.fixture

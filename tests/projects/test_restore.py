@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.projects.errors import NoSuchSnapshot, ProjectError
+from regrow.projects.large_files import InStore
 from regrow.projects.restore import find, restore
 from regrow.projects.scan import LARGE_BYTES
 from regrow.projects.snapshot import take
@@ -35,14 +36,14 @@ def state(project):
     return found
 
 
-def test_all_files_become_what_they_were(project, store):
+def test_all_files_become_what_they_were(project, files):
     (project / "sub").mkdir()
     (project / "sub/a.py").write_text("a = 1\n")
     (project / "run").write_text("true\n")
     (project / "run").chmod(0o755)
     (project / "link").symlink_to("sub/a.py")
     (project / "model.bin").write_bytes(noise(1))
-    first, before = take(project, store).snapshot, state(project)
+    first, before = take(project, files).snapshot, state(project)
     (project / "sub/a.py").write_text("a = 2\n")
     (project / "run").unlink()
     (project / "link").unlink()
@@ -51,91 +52,91 @@ def test_all_files_become_what_they_were(project, store):
     (project / "new/folder").mkdir(parents=True)
     (project / "new/folder/x").write_text("new\n")
     changed = state(project)
-    done = restore(project, store, first)
+    done = restore(project, files, first)
     assert state(project) == before
     assert done.removed == ["new/folder/x"]
     assert sorted(done.written) == ["link", "model.bin", "run", "sub/a.py"]
     assert not (project / "new").exists()
-    restore(project, store, done.before)
+    restore(project, files, done.before)
     assert state(project) == changed
 
 
-def test_one_file_or_folder_is_restored_and_the_others_are_left(project, store):
+def test_one_file_or_folder_is_restored_and_the_others_are_left(project, files):
     (project / "sub").mkdir()
     for name in ("sub/a", "sub/b", "subway", "c"):
         (project / name).write_text("before\n")
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     for name in ("sub/a", "sub/b", "subway", "c"):
         (project / name).write_text("after\n")
-    assert restore(project, store, first, ("sub", "c")).written == ["c", "sub/a", "sub/b"]
+    assert restore(project, files, first, ("sub", "c")).written == ["c", "sub/a", "sub/b"]
     assert (project / "subway").read_text() == "after\n"
 
 
-def test_a_path_that_the_snapshot_does_not_have_is_said_and_nothing_is_changed(project, store):
+def test_a_path_that_the_snapshot_does_not_have_is_said_and_nothing_is_changed(project, files):
     (project / "a").write_text("1")
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     (project / "a").write_text("2")
     with pytest.raises(NoSuchSnapshot, match=r"has no nothing\. Nothing was changed"):
-        restore(project, store, first, ("a", "nothing"))
+        restore(project, files, first, ("a", "nothing"))
     assert (project / "a").read_text() == "2"
 
 
-def test_a_large_file_that_the_store_lost_is_said_before_anything_is_changed(project, store):
+def test_a_large_file_that_the_store_lost_is_said_before_anything_is_changed(project, files, store):
     (project / "a").write_text("1")
     (project / "model.bin").write_bytes(noise(1))
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     (project / "a").write_text("2")
     (project / "model.bin").unlink()
     for name in list(store.names("lfs")):
         store.drop(name)
     with pytest.raises(ProjectError, match=r"The content of model\.bin .* is not in the store\. Nothing was changed"):
-        restore(project, store, first)
+        restore(project, files, first)
     assert (project / "a").read_text() == "2"
-    assert restore(project, store, first, ("a",)).written == ["a"]
+    assert restore(project, files, first, ("a",)).written == ["a"]
 
 
-def test_what_no_snapshot_has_is_moved_aside_when_it_is_in_the_way(project, store):
+def test_what_no_snapshot_has_is_moved_aside_when_it_is_in_the_way(project, files):
     (project / "data").write_text("in the snapshot\n")
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     (project / "data").unlink()
     (project / ".gitignore").write_text("data*\n")
-    take(project, store)
+    take(project, files)
     (project / "data").write_text("precious and ignored\n")
-    done = restore(project, store, first, ("data",))
+    done = restore(project, files, first, ("data",))
     assert (project / "data").read_text() == "in the snapshot\n"
     (warning,) = done.warnings
     assert warning.startswith("data was in no snapshot; what was there is now data.before-")
     assert (project / warning.rsplit(" ", 1)[1].rstrip(".")).read_text() == "precious and ignored\n"
 
 
-def test_a_link_out_of_the_project_is_never_written_through(project, store, tmp_path):
+def test_a_link_out_of_the_project_is_never_written_through(project, files, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("not the project's\n")
     (project / "sub").mkdir()
     (project / "sub/file").write_text("the project's\n")
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     (project / "sub/file").unlink()
     (project / "sub").rmdir()
     (project / "sub").symlink_to(outside)
-    restore(project, store, first)
+    restore(project, files, first)
     assert (outside / "file").read_text() == "not the project's\n"
     assert (project / "sub/file").read_text() == "the project's\n"
     (project / "sub/file").unlink()
     (project / "sub").rmdir()
     (project / ".gitignore").write_text("sub\n")
-    take(project, store)
+    take(project, files)
     (project / "sub").symlink_to(outside)
     with pytest.raises(ProjectError, match="sub is a link or a file that no snapshot has"):
-        restore(project, store, first, ("sub",))
+        restore(project, files, first, ("sub",))
     assert (outside / "file").read_text() == "not the project's\n"
 
 
-def test_a_snapshot_is_found_by_name_id_and_beginning(project, store):
+def test_a_snapshot_is_found_by_name_id_and_beginning(project, files):
     (project / "a").write_text("1")
-    first = take(project, store, name="good").snapshot
+    first = take(project, files, name="good").snapshot
     (project / "a").write_text("2")
-    second = take(project, store).snapshot
+    second = take(project, files).snapshot
     assert find(project, "good") == first
     assert find(project, second.id) == find(project, second.commit[:10]) == second
     with pytest.raises(NoSuchSnapshot, match="2 snapshots begin with '2'"):
@@ -180,8 +181,8 @@ def test_any_snapshot_can_be_had_again_from_any_state(steps, order):
         for step in steps:
             for path, content in step:
                 put(project, path, content)
-            states.append((take(project, store).snapshot, state(project)))
+            states.append((take(project, InStore(store)).snapshot, state(project)))
         order.shuffle(states)
         for snapshot, wanted in states:
-            restore(project, store, snapshot)
+            restore(project, InStore(store), snapshot)
             assert state(project) == wanted

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from regrow.projects.errors import BadName, NotAProject
+from regrow.projects.large_files import InStore
 from regrow.projects.pointers import Pointer, parse
 from regrow.projects.restore import restore
 from regrow.projects.scan import LARGE_BYTES
@@ -33,13 +34,13 @@ def tree(git, project, commit):
     return files
 
 
-def test_a_snapshot_has_the_files_as_they_are(project, store, git):
+def test_a_snapshot_has_the_files_as_they_are(project, files, git):
     (project / "a.py").write_text("a = 1\n")
     (project / "sub/deep").mkdir(parents=True)
     (project / "sub/deep/run.sh").write_text("true\n")
     (project / "sub/deep/run.sh").chmod(0o755)
     (project / "link").symlink_to("/etc/passwd")
-    taken = take(project, store)
+    taken = take(project, files)
     assert taken.is_new and taken.warnings == []
     assert tree(git, project, taken.snapshot.commit) == {
         "a.py": ("100644", "a = 1\n"),
@@ -48,7 +49,7 @@ def test_a_snapshot_has_the_files_as_they_are(project, store, git):
     }
 
 
-def test_the_users_index_branch_and_merge_are_untouched(project, store, git):
+def test_the_users_index_branch_and_merge_are_untouched(project, files, git):
     (project / "a.txt").write_text("one\n")
     git(project, "add", "a.txt")
     git(project, "commit", "--quiet", "-m", "first")
@@ -61,7 +62,7 @@ def test_the_users_index_branch_and_merge_are_untouched(project, store, git):
         git(project, "diff", "--cached"),
     )
     index = (project / ".git/index").read_bytes()
-    taken = take(project, store)
+    taken = take(project, files)
     assert (project / ".git/index").read_bytes() == index
     after = (git(project, "status", "--porcelain"), git(project, "rev-parse", "HEAD"), git(project, "diff", "--cached"))
     assert after == before
@@ -69,10 +70,10 @@ def test_the_users_index_branch_and_merge_are_untouched(project, store, git):
     assert git(project, "branch", "--all").strip() == "* main"
 
 
-def test_large_files_are_pointers_in_git_and_content_in_the_store(project, store, git):
+def test_large_files_are_pointers_in_git_and_content_in_the_store(project, files, git, store):
     (project / "model.bin").write_bytes(noise(1))
     (project / "small.bin").write_bytes(noise(2, LARGE_BYTES))
-    taken = take(project, store)
+    taken = take(project, files)
     files = tree(git, project, taken.snapshot.commit)
     pointer = parse(files["model.bin"][1].encode())
     assert pointer.size == LARGE_BYTES + 100
@@ -82,12 +83,12 @@ def test_large_files_are_pointers_in_git_and_content_in_the_store(project, store
     assert smudged.returncode == 0
 
 
-def test_a_large_file_that_is_changed_or_becomes_small_or_goes_is_followed(project, store, git):
+def test_a_large_file_that_is_changed_or_becomes_small_or_goes_is_followed(project, files, git):
     file = project / "model.bin"
     pointers = []
     for content in (noise(1), noise(2), b"small\n", noise(3), None):
         file.unlink() if content is None else file.write_bytes(content)
-        found = tree(git, project, take(project, store).snapshot.commit).get("model.bin")
+        found = tree(git, project, take(project, files).snapshot.commit).get("model.bin")
         pointers.append(found and (parse(found[1].encode()) or found[1]))
     assert isinstance(pointers[0], Pointer) and isinstance(pointers[1], Pointer) and pointers[0] != pointers[1]
     assert pointers[2] == "small\n"
@@ -95,41 +96,41 @@ def test_a_large_file_that_is_changed_or_becomes_small_or_goes_is_followed(proje
     assert pointers[4] is None
 
 
-def test_a_large_file_that_has_not_changed_is_not_read_again(project, store):
+def test_a_large_file_that_has_not_changed_is_not_read_again(project, files, store):
     (project / "model.bin").write_bytes(noise(1))
-    take(project, store)
+    take(project, files)
     (name,) = store.names()
     store.drop(name)
     (project / "other.txt").write_text("x")
-    assert take(project, store).is_new
+    assert take(project, files).is_new
     assert list(store.names()) == []
     (project / "model.bin").touch()
-    take(project, store)
+    take(project, files)
     assert list(store.names()) == [name]
 
 
-def test_another_store_gets_all_large_files(project, store, tmp_path):
+def test_another_store_gets_all_large_files(project, files, tmp_path):
     (project / "model.bin").write_bytes(noise(1))
-    take(project, store)
+    take(project, files)
     with Store.create(str(tmp_path / "other"), tmp_path / "cache") as other:
-        snapshot = take(project, other).snapshot
+        snapshot = take(project, InStore(other)).snapshot
         (project / "model.bin").unlink()
-        restore(project, other, snapshot)
+        restore(project, InStore(other), snapshot)
     assert (project / "model.bin").read_bytes() == noise(1)
 
 
-def test_what_is_ignored_is_left_out(project, store, git):
+def test_what_is_ignored_is_left_out(project, files, git):
     (project / ".gitignore").write_text("*.log\n")
     (project / ".regrowignore").write_text("scratch/\n*.ckpt\n")
     (project / "scratch").mkdir()
     for name in ("a.log", "scratch/b", "c.txt"):
         (project / name).write_text("x")
     (project / "big.ckpt").write_bytes(noise(1))
-    files = tree(git, project, take(project, store).snapshot.commit)
+    files = tree(git, project, take(project, files).snapshot.commit)
     assert set(files) == {".gitignore", ".regrowignore", "c.txt"}
 
 
-def test_filters_hooks_and_line_ends_of_the_user_change_nothing(project, store, git):
+def test_filters_hooks_and_line_ends_of_the_user_change_nothing(project, files, git):
     git(project, "config", "filter.shout.clean", "tr a-z A-Z")
     git(project, "config", "core.autocrlf", "true")
     git(project, "config", "core.fsmonitor", "/bin/false")
@@ -137,36 +138,36 @@ def test_filters_hooks_and_line_ends_of_the_user_change_nothing(project, store, 
     (project / ".git/hooks/reference-transaction").write_text("#!/bin/sh\nexit 1\n")
     (project / ".git/hooks/reference-transaction").chmod(0o755)
     (project / "a.txt").write_bytes(b"quiet\r\n")
-    taken = take(project, store)
+    taken = take(project, files)
     found = subprocess.run(
         ["git", "cat-file", "-p", f"{taken.snapshot.commit}:a.txt"], cwd=project, capture_output=True
     ).stdout
     assert found == b"quiet\r\n"
 
 
-def test_names_that_are_not_utf8_and_have_newlines_are_kept(project, store):
+def test_names_that_are_not_utf8_and_have_newlines_are_kept(project, files):
     names = [b"we\xffird", b"new\nline", b'quo"te', b"tab\t", "ünï".encode(), b"-dash", b":colon", b"*"]
     for name in names:
         Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_text("x")
     Path(os.fsdecode(os.fsencode(project) + b"/big\n\xff")).write_bytes(noise(1))
-    commit = take(project, store).snapshot.commit
+    commit = take(project, files).snapshot.commit
     listed = subprocess.run(["git", "ls-tree", "-r", "-z", "--name-only", commit], cwd=project, capture_output=True)
     assert set(listed.stdout.split(b"\0")[:-1]) == {*names, b"big\n\xff"}
 
 
-def test_what_lies_behind_a_link_is_not_in_the_project(project, store, git, tmp_path):
+def test_what_lies_behind_a_link_is_not_in_the_project(project, files, git, tmp_path):
     (tmp_path / "outside").mkdir()
     (project / "sub").mkdir()
     for name in ("small", "large"):
         (project / "sub" / name).write_bytes(noise(1, 10 if name == "small" else LARGE_BYTES + 1))
-    take(project, store)
+    take(project, files)
     (project / "sub").rename(tmp_path / "outside/sub")
     (project / "sub").symlink_to(tmp_path / "outside/sub")
-    taken = take(project, store)
+    taken = take(project, files)
     assert tree(git, project, taken.snapshot.commit) == {"sub": ("120000", f"{tmp_path}/outside/sub")}
 
 
-def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, store, git, tmp_path):
+def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, files, git, tmp_path):
     places = random.Random(0)
     for number in range(2500):
         file = project / f"d{number % 37}/e{number % 5}/f{number}.txt"
@@ -176,7 +177,7 @@ def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, store, g
     (project / "d1/run").write_text("x")
     (project / "d1/run").chmod(0o755)
     (project / "big").write_bytes(noise(1))
-    taken = take(project, store)
+    taken = take(project, files)
     assert git(project, "fsck", "--no-dangling", "--strict") == ""
     one_by_one = tmp_path / "index"
     environment = {**os.environ, "GIT_INDEX_FILE": str(one_by_one)}
@@ -186,44 +187,44 @@ def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, store, g
     )
     found = git(project, "ls-tree", "-r", "--format=%(objectmode) %(objectname) 0%x09%(path)", taken.snapshot.commit)
     assert [line for line in found.splitlines() if not line.endswith("\tbig")] == expected.stdout.splitlines()
-    assert not take(project, store).is_new
+    assert not take(project, files).is_new
 
 
-def test_without_a_change_there_is_no_new_snapshot_but_a_named_one(project, store):
+def test_without_a_change_there_is_no_new_snapshot_but_a_named_one(project, files):
     (project / "a").write_text("x")
-    first = take(project, store)
+    first = take(project, files)
     assert first.is_new
-    again = take(project, store, reason="timer")
+    again = take(project, files, reason="timer")
     assert not again.is_new and again.snapshot == first.snapshot
-    named = take(project, store, name="before the rewrite")
+    named = take(project, files, name="before the rewrite")
     assert named.is_new and named.snapshot.name == "before the rewrite"
     assert [one.name for one in snapshots(project)] == ["before the rewrite", ""]
 
 
-def test_snapshots_are_in_the_order_in_which_they_were_taken_whatever_the_clock_says(project, store):
+def test_snapshots_are_in_the_order_in_which_they_were_taken_whatever_the_clock_says(project, files):
     times = iter([2_000_000_000.0, 2_000_000_000.0, 1_000_000_000.0])
     taken = []
     for number in range(3):
         (project / "a").write_text(str(number))
-        taken.append(take(project, store, now=lambda: next(times)).snapshot)
+        taken.append(take(project, files, now=lambda: next(times)).snapshot)
     assert snapshots(project) == taken[::-1]
     assert latest(project) == taken[-1]
 
 
-def test_a_snapshot_descends_from_the_one_before_and_from_the_users_commit(project, store, git):
+def test_a_snapshot_descends_from_the_one_before_and_from_the_users_commit(project, files, git):
     (project / "a").write_text("1")
-    first = take(project, store).snapshot.commit
+    first = take(project, files).snapshot.commit
     git(project, "add", "a")
     git(project, "commit", "--quiet", "-m", "mine")
     mine = git(project, "rev-parse", "HEAD").strip()
-    second = take(project, store).snapshot.commit
+    second = take(project, files).snapshot.commit
     assert git(project, "rev-list", "--parents", "-1", second).split() == [second, first, mine]
     (project / "a").write_text("2")
-    third = take(project, store).snapshot.commit
+    third = take(project, files).snapshot.commit
     assert git(project, "rev-list", "--parents", "-1", third).split() == [third, second]
 
 
-def test_a_repository_inside_is_said_to_be_left_out(project, store, git):
+def test_a_repository_inside_is_said_to_be_left_out(project, files, git):
     for name in ("empty", "with"):
         (project / name).mkdir()
         git(project / name, "init", "--quiet")
@@ -231,7 +232,7 @@ def test_a_repository_inside_is_said_to_be_left_out(project, store, git):
     git(project / "with", "add", "file")
     git(project / "with", "commit", "--quiet", "-m", "one")
     (project / "a").write_text("x")
-    taken = take(project, store)
+    taken = take(project, files)
     assert taken.warnings == [
         "empty is a repository without a commit and not in the snapshot.",
         "with is a repository of its own: the snapshot has only which commit it is at.",
@@ -239,13 +240,13 @@ def test_a_repository_inside_is_said_to_be_left_out(project, store, git):
     assert set(tree(git, project, taken.snapshot.commit)) == {"a", "with"}
 
 
-def test_pipes_sockets_and_devices_are_left_out_and_nothing_waits_for_them(project, store, git):
+def test_pipes_sockets_and_devices_are_left_out_and_nothing_waits_for_them(project, files, git):
     os.mkfifo(project / "pipe")
     (project / "a").write_text("x")
-    assert set(tree(git, project, take(project, store).snapshot.commit)) == {"a"}
+    assert set(tree(git, project, take(project, files).snapshot.commit)) == {"a"}
 
 
-def test_a_large_file_that_is_written_to_all_the_time_is_in_the_snapshot_with_a_warning(project, store, git):
+def test_a_large_file_that_is_written_to_all_the_time_is_in_the_snapshot_with_a_warning(project, files, git, store):
     file = project / "log.bin"
     file.write_bytes(bytes(20_000_000))
     stop = threading.Event()
@@ -258,26 +259,26 @@ def test_a_large_file_that_is_written_to_all_the_time_is_in_the_snapshot_with_a_
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        taken = take(project, store)
+        taken = take(project, files)
     finally:
         stop.set()
         writing.join()
     assert taken.warnings == ["log.bin was written to while it was read: the snapshot has a mixture."]
     pointer = parse(tree(git, project, taken.snapshot.commit)["log.bin"][1].encode())
     assert store.read(store.recipe(pointer.name)).startswith(bytes(20_000_000))
-    assert take(project, store).warnings == []
+    assert take(project, files).warnings == []
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 201, "\0", "\x1b[31m"])
-def test_a_name_that_is_no_line_of_text_is_refused(project, store, name):
+def test_a_name_that_is_no_line_of_text_is_refused(project, files, name):
     with pytest.raises(BadName, match="can't be a snapshot's name"):
-        take(project, store, name=name)
+        take(project, files, name=name)
     assert snapshots(project) == []
 
 
-def test_a_folder_that_is_no_project_is_said(tmp_path, store):
+def test_a_folder_that_is_no_project_is_said(tmp_path, files):
     with pytest.raises(NotAProject, match="is not a project of yours"):
-        take(tmp_path, store)
+        take(tmp_path, files)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
@@ -288,13 +289,13 @@ def test_a_full_store_leaves_the_project_as_it_was(project, tmp_path, git):
     try:
         with Store.create(str(disk / "store"), tmp_path / "cache") as small:
             (project / "a").write_text("x")
-            first = take(project, small).snapshot
+            first = take(project, InStore(small)).snapshot
             (project / "big").write_bytes(noise(1, 20_000_000))
             with pytest.raises(StoreFull, match="There is no room left"):
-                take(project, small)
+                take(project, InStore(small))
             assert snapshots(project) == [first]
             subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-            assert "big" in tree(git, project, take(project, small).snapshot.commit)
+            assert "big" in tree(git, project, take(project, InStore(small)).snapshot.commit)
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -302,11 +303,12 @@ def test_a_full_store_leaves_the_project_as_it_was(project, tmp_path, git):
 TAKER = """
 import sys
 from pathlib import Path
+from regrow.projects.large_files import InStore
 from regrow.projects.snapshot import take
 from regrow.store import Store
 with Store.open(sys.argv[2], Path(sys.argv[3])) as store:
     print("begun", flush=True)
-    take(Path(sys.argv[1]), store)
+    take(Path(sys.argv[1]), InStore(store))
 """
 
 
@@ -317,10 +319,10 @@ def taker(project, store, tmp_path):
 
 @pytest.mark.parametrize("delay_s", [0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
 def test_a_snapshot_that_is_killed_leaves_a_project_of_which_the_next_one_is_whole(
-    project, store, git, tmp_path, delay_s
+    project, files, store, git, tmp_path, delay_s
 ):
     (project / "first").write_text("x")
-    first = take(project, store).snapshot
+    first = take(project, files).snapshot
     for number in range(2500):
         (project / f"f{number}").write_text(str(number))
     (project / "big").write_bytes(noise(1, 5_000_000))
@@ -331,12 +333,12 @@ def test_a_snapshot_that_is_killed_leaves_a_project_of_which_the_next_one_is_who
             os.killpg(process.pid, 9)
     assert git(project, "fsck", "--no-dangling") == ""
     assert snapshots(project)[-1] == first
-    whole = take(project, store).snapshot
+    whole = take(project, files).snapshot
     assert len(tree(git, project, whole.commit)) == 2502
     assert git(project, "fsck", "--no-dangling") == ""
     for file in ("f7", "big"):
         (project / file).unlink()
-    restore(project, store, whole)
+    restore(project, files, whole)
     assert (project / "big").read_bytes() == noise(1, 5_000_000)
     assert (project / "f7").read_text() == "7"
 
