@@ -67,7 +67,7 @@ class InStore:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    yield Kept(path, None, seen, error=error.strerror)
+                    yield Kept(path, None, seen, error=error.strerror or str(error))
                     continue
                 yield put(writer, path, descriptor)
 
@@ -100,7 +100,7 @@ def put(writer: Writer, path: str, descriptor: int) -> Kept:
             try:
                 recipe = writer.put(source)
             except OSError as error:
-                return Kept(path, None, before, error=error.strerror)
+                return Kept(path, None, before, error=error.strerror or str(error))
             after = Stat.of(os.fstat(descriptor))
             if before == after:
                 break

@@ -59,7 +59,7 @@ def restore(
     _check_folders(project, taken.snapshot, coming)
     progress(f"Bringing {len(coming)} files back")
     # Removed first: a file may have become a folder.
-    _remove(project, [change.path for change in wanted if not change.after.mode], done)
+    done.removed = remove_files(project, [change.path for change in wanted if not change.after.mode])
     for change in coming:
         if not change.before.mode:
             _move_aside(project, change.path, done)
@@ -119,16 +119,19 @@ def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> Non
             )
 
 
-def _remove(project: Path, paths: list[str], done: Restored) -> None:
+def remove_files(project: Path, paths: list[str]) -> list[str]:
+    """Remove files, and the folders that are empty then; what is no file any more is left. Returns those removed."""
     above: set[Path] = set()
+    removed = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             (project / path).unlink()
-            done.removed.append(path)
+            removed.append(path)
         above.update(Path(path).parents)
     for folder in sorted(above - {Path()}, key=lambda each: len(each.parts), reverse=True):
         with contextlib.suppress(OSError):  # not empty
             (project / folder).rmdir()
+    return removed
 
 
 def _move_aside(project: Path, path: str, done: Restored) -> None:

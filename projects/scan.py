@@ -23,10 +23,12 @@ class Stat:
     modified_ns: int
     changed_ns: int
     inode: int
+    executable: bool
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stat:
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        executable = bool(status.st_mode & stat.S_IXUSR)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, executable)
 
 
 @dataclass

@@ -152,21 +152,28 @@ class _Known:
 
 def _index_large(ours: Shadow, large: dict[str, tuple[Stat, Pointer]], known: _Known) -> None:
     """Have the pointers of large files in the index, marked so that git does not look at the files themselves."""
-    there = {path: pointer for path, (_, pointer) in known.entries.items()}
-    wanted = {path: pointer for path, (_, pointer) in large.items()}
-    new = {path: pointer for path, pointer in wanted.items() if there.get(path) != pointer}
+    there = {path: (pointer, stat.executable) for path, (stat, pointer) in known.entries.items()}
+    wanted = {path: (pointer, stat.executable) for path, (stat, pointer) in large.items()}
+    new = {path: pointer for path, (pointer, executable) in wanted.items() if there.get(path) != (pointer, executable)}
     gone = there.keys() - wanted.keys()
     # While the index is being changed, what is known of it is nothing.
     (ours.folder / "large.json").unlink(missing_ok=True)
     entries = [b"0 " + b"0" * 40 + b"\t" + os.fsencode(path) for path in gone]
     blobs = _write_blobs(ours, set(new.values())) if new else {}
-    entries += [b"100644 " + blobs[pointer].encode() + b"\t" + os.fsencode(path) for path, pointer in new.items()]
+    for path, pointer in new.items():
+        mode = b"100755 " if large[path][0].executable else b"100644 "
+        entries.append(mode + blobs[pointer].encode() + b"\t" + os.fsencode(path))
     if entries:
         ours.git("update-index", "-z", "--index-info", input=b"".join(entry + b"\0" for entry in entries))
+    record_large(ours, large, list(new), known.store)
+
+
+def record_large(ours: Shadow, large: dict[str, tuple[Stat, Pointer]], new: list[str], kept_in: str) -> None:
+    """Note which large files the index has the pointers of; git is told to not look at those that are `new`."""
     if new:
         marked = b"".join(os.fsencode(path) + b"\0" for path in new)
         ours.git("update-index", "-z", "--assume-unchanged", "--stdin", input=marked)
-    _Known(known.store, large).write(ours)
+    _Known(kept_in, large).write(ours)
 
 
 def _write_blobs(ours: Shadow, pointers: set[Pointer]) -> dict[Pointer, str]:

@@ -96,6 +96,17 @@ def test_a_large_file_that_is_changed_or_becomes_small_or_goes_is_followed(proje
     assert pointers[4] is None
 
 
+def test_a_large_program_stays_executable(project, files, git):
+    (project / "tool").write_bytes(noise(1))
+    first = take(project, files).snapshot
+    (project / "tool").chmod(0o755)
+    second = take(project, files).snapshot
+    assert [tree(git, project, each.commit)["tool"][0] for each in (first, second)] == ["100644", "100755"]
+    (project / "tool").unlink()
+    restore(project, files, second)
+    assert os.access(project / "tool", os.X_OK)
+
+
 def test_a_large_file_that_has_not_changed_is_not_read_again(project, files, store):
     (project / "model.bin").write_bytes(noise(1))
     take(project, files)

@@ -48,6 +48,7 @@ class Hub:
     port: int = field(default_factory=free_port)
     hub_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
+    projects_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     admin_token: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -80,7 +81,7 @@ class Hub:
     def start(self) -> Hub:
         """Start the hub and wait until its REST API answers."""
         config: dict[str, Any] = json.loads(json.dumps(self.config))
-        config.setdefault("Regrow", {})["data_dir"] = str(self.data_dir)
+        config.setdefault("Regrow", {}).update(data_dir=str(self.data_dir), projects_port=self.projects_port)
         config.setdefault("JupyterHub", {}).update(
             bind_url=self.url,
             hub_port=self.hub_port,

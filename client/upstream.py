@@ -1,0 +1,97 @@
+"""What passes between a fork and the project that it came from: news, merges, offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from regrow.client.hub import HubClient, Model
+from regrow.client.working import Working, snapshot
+from regrow.projects.errors import ProjectError
+from regrow.projects.git import git
+from regrow.projects.merge import Merged, Side, Status, merge, status
+from regrow.projects.snapshot import take
+from regrow.projects.states import fetch_state
+
+Progress = Callable[[str], None]
+Prefer = Side | Mapping[str, Side] | None
+
+_BASE = "refs/regrow/upstream/base"
+
+
+@dataclass(frozen=True)
+class News:
+    """How a fork and its parent have moved apart since `base`. `published` is the parent's state now."""
+
+    parent: str
+    base: str
+    published: str
+    status: Status
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether there is nothing of the parent's to merge."""
+        return self.base == self.published
+
+
+def news(hub: HubClient, working: Working, progress: Progress) -> News:
+    """What has changed in a fork and in its parent. Raises `ProjectError` or `HubError`."""
+    model, parent = _parent(hub, working)
+    theirs = fetch_state(working.folder, parent["clone_url"], hub.git_environment, progress=progress)
+    progress("Taking a snapshot of what is here")
+    ours = take(working.folder, working.large_files(hub), reason="sync").snapshot.commit
+    base = model["base_commit"]
+    return News(_full_name(parent), base, theirs, status(working.folder, base, ours, theirs))
+
+
+def sync(hub: HubClient, working: Working, prefer: Prefer, progress: Progress) -> Merged:
+    """Merge what the parent has published since into a fork's files.
+
+    Raises `MergeConflict` and other `ProjectError`, or `HubError`; nothing is half-merged.
+    """
+    model, parent = _parent(hub, working)
+    theirs = fetch_state(working.folder, parent["clone_url"], hub.git_environment, progress=progress)
+    files = working.large_files(hub, (parent["owner"], parent["name"]))
+    merged = merge(working.folder, files, model["base_commit"], theirs, prefer, progress=progress)
+    hub.set_base(working.owner, working.name, merged.base)
+    git(working.folder, "update-ref", _BASE, merged.base)
+    return merged
+
+
+def offer(hub: HubClient, working: Working, message: str, progress: Progress) -> Model:
+    """Offer a fork as it is now to its parent. Raises `ProjectError` or `HubError`."""
+    _parent(hub, working)
+    sent = snapshot(hub, working, progress, name=message.partition("\n")[0][:200], reason="offer")
+    return hub.offer(working.owner, working.name, sent.model["id"], message)
+
+
+def accept(hub: HubClient, working: Working, offer_id: str, prefer: Prefer, progress: Progress) -> Merged:
+    """Merge what was offered into the project's files, and say so to who offered it.
+
+    Raises `MergeConflict` and other `ProjectError`, or `HubError`; nothing is half-merged, and the offer stays open.
+    """
+    offered = find_offer(hub, working, offer_id)
+    url = hub.project(working.owner, working.name)["clone_url"]
+    theirs = fetch_state(working.folder, url, hub.git_environment, ref=offered["ref"], progress=progress)
+    merged = merge(working.folder, working.large_files(hub), offered["base_commit"], theirs, prefer, progress=progress)
+    hub.decide(offered["id"], "accepted")
+    return merged
+
+
+def find_offer(hub: HubClient, working: Working, offer_id: str) -> Model:
+    """The offer to `working` whose id begins so. Raises `ProjectError` or `HubError`."""
+    found = [each for each in hub.offers(working.owner, working.name) if each["id"].startswith(offer_id)]
+    if len(found) != 1:
+        raise ProjectError(f"{working.full_name} has {'no' if not found else 'more than one'} offer {offer_id}.")
+    return found[0]
+
+
+def _parent(hub: HubClient, working: Working) -> tuple[Model, Model]:
+    model = hub.project(working.owner, working.name)
+    if not model["parent"]:
+        raise ProjectError(f"{working.full_name} is a fork of no project that you can see.")
+    return model, hub.project(*model["parent"].split("/", 1))
+
+
+def _full_name(model: Model) -> str:
+    return f"{model['owner']}/{model['name']}"

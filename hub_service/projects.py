@@ -1,0 +1,542 @@
+"""What can be done with projects. Each operation is whole or not at all, whenever the service is killed.
+
+The order that makes it so: what is on disk is there before the registry says it is whole, and stays until the registry
+says that it is gone. What `Service.recover` finds in between at a start was cut off, and is taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from regrow.hub_service import layers, repositories, trees
+from regrow.hub_service.errors import NotFound, OverQuota, Refused
+from regrow.hub_service.places import Places
+from regrow.hub_service.registry.tables import VISIBILITIES, LargeObject, Layer, Project, Snapshot, new_id, now
+from regrow.hub_service.viewer import Viewer, check_owns, check_sees, owns
+from regrow.projects.changes import pointers_of_tree
+from regrow.projects.create import check_name
+from regrow.projects.errors import ProjectError
+from regrow.projects.git import GitError, git
+from regrow.projects.pointers import Pointer
+from regrow.store import NotKept, Store
+
+Progress = Callable[[str], None]
+_MOST_ENVIRONMENT_BYTES = 256 * 1024
+
+
+@dataclass
+class Limits:
+    """What an administrator allows each user: bytes and number of projects (0: no limit), seconds in the bin."""
+
+    bytes_per_user: int = 0
+    projects_per_user: int = 0
+    bin_s: float = 30 * 24 * 3600.0
+
+
+@dataclass
+class Service:
+    """The projects of one deployment."""
+
+    places: Places
+    engine: Engine
+    store: Store
+    limits: Limits = field(default_factory=Limits)
+    #: The URL of a project's repository, for those who clone it: told owner and name.
+    clone_url: Callable[[str, str], str] = lambda owner, name: f"/git/{owner}/{name}.git"
+    _layer_locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    def session(self) -> Session:
+        """A session with the registry, to be used in a `with`."""
+        return Session(self.engine, expire_on_commit=False)
+
+    # Finding
+
+    def find(self, session: Session, viewer: Viewer, owner: str, name: str) -> Project:
+        """The project of that name, if `viewer` may see it. Raises `NotFound`."""
+        return check_sees(viewer, self._live(session, owner, name), f"{owner}/{name}")
+
+    def find_own(self, session: Session, viewer: Viewer, owner: str, name: str) -> Project:
+        """The project of that name, if it is `viewer`'s to change. Raises `NotFound` or `Forbidden`."""
+        return check_owns(viewer, self._live(session, owner, name), f"{owner}/{name}")
+
+    def shown_to(
+        self, session: Session, viewer: Viewer, search: str = "", owner: str = "", deleted: bool = False
+    ) -> list[Project]:
+        """The projects that `viewer` may see, the last changed first; those in the recycle bin only if asked for."""
+        query = select(Project).where(Project.is_whole, Project.purged_at.is_(None)).order_by(Project.changed_at.desc())
+        query = query.where(Project.deleted_at.is_not(None) if deleted else Project.deleted_at.is_(None))
+        if owner:
+            query = query.where(Project.owner == owner)
+        for word in search.split():
+            text = func.lower(Project.owner + "/" + Project.name + " " + Project.description)
+            query = query.where(text.contains(word.lower(), autoescape=True))
+        if not viewer.is_admin:
+            query = query.where(
+                (Project.owner == viewer.name)
+                | (Project.visibility == "public")
+                | ((Project.visibility == "hub") & bool(viewer.name))
+                | ((Project.visibility == "team") & Project.team.in_(viewer.groups))
+            )
+        found = session.scalars(query)
+        return [project for project in found if not deleted or owns(viewer, project)]
+
+    def lineage(self, session: Session, viewer: Viewer, project: Project) -> list[Project]:
+        """All projects of the tree of forks that `project` is in, parents before their forks.
+
+        Those that `viewer` may not see are among them where they connect others: their names must not be shown.
+        """
+        root = project
+        while root.parent is not None:
+            root = root.parent
+        found, level = [root], [root]
+        while level:
+            below = session.scalars(select(Project).where(Project.parent_id.in_([each.id for each in level])))
+            level = [each for each in below.unique() if each.is_whole]
+            found += level
+        return found
+
+    # Making
+
+    def create(self, viewer: Viewer, name: str, description: str = "") -> Project:
+        """A new private project of `viewer`'s, with an empty repository. Raises `Refused`."""
+        project = self._reserve(viewer, name, description)
+        repositories.create(self.places.repository(project.id))
+        return self._completed(project)
+
+    def _reserve(self, viewer: Viewer, name: str, description: str = "", **values: Any) -> Project:
+        try:
+            check_name(name)
+        except ProjectError as error:
+            raise Refused(str(error), 400) from error
+        with self.session() as session, session.begin():
+            mine = select(func.count()).select_from(Project)
+            mine = mine.where(Project.owner == viewer.name, Project.deleted_at.is_(None))
+            most = self.limits.projects_per_user
+            if most and (session.scalar(mine) or 0) >= most:
+                raise OverQuota(f"You have {most} projects, which is as many as this hub allows. Delete one first.")
+            project = Project(
+                owner=viewer.name,
+                name=name,
+                folded_name=name.casefold(),
+                description=description,
+                is_whole=False,
+                **values,
+            )
+            session.add(project)
+            try:
+                session.flush()
+            except IntegrityError as error:
+                raise Refused(f"You have a project {name} already. Choose another name.") from error
+        return project
+
+    def _completed(self, project: Project, **values: Any) -> Project:
+        with self.session() as session, session.begin():
+            made = session.get_one(Project, project.id)
+            for name, value in {**values, "is_whole": True}.items():
+                setattr(made, name, value)
+        return made
+
+    # Snapshots
+
+    def add_snapshot(
+        self,
+        project: Project,
+        snapshot_id: str,
+        name: str,
+        reason: str,
+        branch: str,
+        environment: Mapping[str, Any],
+    ) -> Snapshot:
+        """Note the state `snapshot_id` that was pushed to the project's repository. Raises `Refused`."""
+        repository = self.places.repository(project.id)
+        ref = f"refs/regrow/states/{snapshot_id}"
+        commit = repositories.refs(repository, "refs/regrow/states/").get(ref)
+        if commit is None:
+            raise Refused(f"{project.owner}/{project.name} has no state {snapshot_id}: it was not pushed.", 400)
+        if len(json.dumps(environment)) > _MOST_ENVIRONMENT_BYTES:
+            raise Refused("The description of the environment is too long.", 400)
+        with self.session() as session, session.begin():
+            there = set(session.scalars(select(LargeObject.oid).where(LargeObject.project_id == project.id)))
+            missing = [p for p, pointer in pointers_of_tree(repository, commit).items() if pointer.oid not in there]
+            if missing:
+                raise Refused(f"The content of {missing[0]} was not sent, and neither was the snapshot taken.", 400)
+            made = session.merge(
+                Snapshot(
+                    project_id=project.id,
+                    id=snapshot_id,
+                    commit=commit,
+                    name=name,
+                    reason=reason,
+                    branch=branch,
+                    environment=dict(environment),
+                )
+            )
+            session.get_one(Project, project.id).changed_at = now()
+        return made
+
+    def add_large(self, project: Project, pointers: Iterable[Pointer]) -> None:
+        """Note that the project refers to large files that are in the store."""
+        with self.session() as session, session.begin():
+            for pointer in set(pointers):
+                if session.get(LargeObject, (project.id, pointer.oid)) is None:
+                    session.add(LargeObject(project_id=project.id, oid=pointer.oid, size=pointer.size))
+
+    def large(self, project: Project) -> ProjectsLargeObjects:
+        """The large files of a project, for git-lfs."""
+        return ProjectsLargeObjects(self, project)
+
+    # Publishing
+
+    def publish(
+        self, project: Project, visibility: str, team: str, groups: frozenset[str], snapshot_id: str, progress: Progress
+    ) -> Project:
+        """Let others see the project as it is in a snapshot (its last, where none is named). Raises `Refused`."""
+        if visibility not in VISIBILITIES:
+            raise Refused(f"A project can be {', '.join(VISIBILITIES)}, not {visibility!r}.", 400)
+        if visibility == "team" and team not in groups:
+            raise Refused(
+                f"You are in no group {team!r} of this hub." if team else "Name the group to share it with.", 400
+            )
+        snapshot = None
+        if visibility != "private":
+            snapshot = self.snapshot(project, snapshot_id)
+            repository = self.places.repository(project.id)
+            before = repositories.refs(repository, repositories.PUBLISHED).get(repositories.PUBLISHED)
+            repositories.set_ref(repository, repositories.PUBLISHED, snapshot.commit, before)
+        with self.session() as session, session.begin():
+            changed = session.get_one(Project, project.id)
+            changed.visibility, changed.team = visibility, team if visibility == "team" else ""
+            changed.changed_at = now()
+            if snapshot:
+                changed.published_id = snapshot.id
+        if snapshot:
+            self.layer(changed, snapshot, progress)
+            self.sweep_layers()
+        return changed
+
+    def snapshot(self, project: Project, snapshot_id: str = "") -> Snapshot:
+        with self.session() as session:
+            query = select(Snapshot).where(Snapshot.project_id == project.id).order_by(Snapshot.id.desc())
+            if snapshot_id:
+                query = query.where(Snapshot.id == snapshot_id)
+            found = session.scalars(query).first()
+        if found is None:
+            which = f"no snapshot {snapshot_id}" if snapshot_id else "no snapshot yet"
+            raise Refused(f"The hub has {which} of {project.owner}/{project.name}. Take one: %project snapshot")
+        return found
+
+    # Forks
+
+    def layer(self, project: Project, snapshot: Snapshot, progress: Progress) -> Layer:
+        """The layer of a snapshot, made if it is missing."""
+        owner = self._user_id(project.owner)
+        kind = trees.kind_for(self.places.trees)
+        with self._layer_locks[snapshot.commit], self.session() as session:
+            same = (Layer.commit == snapshot.commit, Layer.uid == owner)
+            if (found := session.scalars(select(Layer).where(*same)).first()) is not None:
+                return found
+            repository = self.places.repository(project.id)
+            base = self._base(session, project, snapshot, owner) if kind == "overlay" else None
+            made = Layer(id=new_id(), commit=snapshot.commit, uid=owner, base_id=base.id if base else None)
+            state = layers.State(repository, snapshot.commit, snapshot.branch)
+            under = (base.id, base.commit) if base else None
+            layers.build(self.places, self.store, made.id, state, owner, under, progress)
+            session.add(made)
+            session.commit()
+            return made
+
+    def _base(self, session: Session, project: Project, snapshot: Snapshot, owner: int) -> Layer | None:
+        """The layer that the one of `snapshot` is best made on: of the project itself, or that it is a fork by."""
+        own = select(Snapshot.commit).where(Snapshot.project_id == project.id)
+        query = select(Layer).where(Layer.base_id.is_(None), Layer.uid == owner).order_by(Layer.created_at.desc())
+        candidates = list(session.scalars(query.where(Layer.commit.in_(own))))
+        if project.layer_id:
+            under = session.get_one(Layer, project.layer_id)
+            candidates.append(under.base or under)
+        repository = self.places.repository(project.id)
+        for candidate in candidates:
+            if candidate.uid == owner and layers.is_small_change(repository, candidate.commit, snapshot.commit):
+                return candidate
+        return None
+
+    def fork(
+        self, viewer: Viewer, source: Project, name: str, snapshot_id: str, progress: Progress
+    ) -> tuple[Project, Snapshot]:
+        """A project of `viewer`'s own that is what `source` was at a snapshot, with a working tree. Raises `Refused`.
+
+        Of somebody else's project only what is published can be forked.
+        """
+        mine = owns(viewer, source)
+        if not mine and snapshot_id not in ("", source.published_id):
+            raise NotFound(f"{source.owner}/{source.name} has no published snapshot {snapshot_id}.")
+        if not mine and not source.published_id:
+            raise Refused(f"{source.owner}/{source.name} has nothing published yet.")
+        snapshot = self.snapshot(source, snapshot_id if mine else source.published_id)
+        owner = self._user_id(viewer.name)
+        kind = trees.kind_for(self.places.trees)
+        taken = self.places.projects_of(viewer.name) / name
+        if taken.is_symlink() or taken.exists():
+            raise Refused(f"There is something in your projects named {name} already. Choose another name.")
+        project = self._reserve(
+            viewer, name, source.description, parent_id=source.id, base_commit=snapshot.commit, tree=kind
+        )
+        try:
+            layer = self.layer(source, snapshot, progress)
+            if layer.uid != owner:
+                raise Refused("Your files belong to another user id than the project's: ask your administrator.")
+            progress("Making the fork")
+            chain = self._chain(layer)
+            self._fork_repository(project, chain, snapshot)
+            self._inherit_large(project, snapshot, source)
+            config = _git_config(self.clone_url(viewer.name, name), self.clone_url(source.owner, source.name))
+            about = {"id": project.id, "owner": viewer.name, "name": name}
+            files = {".git/config": config, ".git/regrow/project.json": json.dumps(about)}
+            trees.make(self.places, project.id, kind, chain, files, owner)
+            trees.attach(self.places, project.id, kind, chain, viewer.name, name, owner)
+            return self._completed(project, layer_id=layer.id), snapshot
+        except BaseException as error:
+            self._undo(project)
+            if isinstance(error, trees.InUse):
+                raise Refused(f"The fork can't be put into your projects: {error.strerror}.") from error
+            raise
+
+    def _fork_repository(self, project: Project, chain: list[str], snapshot: Snapshot) -> None:
+        head = _branch_head(self.places.layer_tree(chain[0]), snapshot.branch)
+        refs = {f"refs/regrow/states/{snapshot.id}": snapshot.commit}
+        if head:
+            refs[f"refs/heads/{snapshot.branch}"] = head
+        packs = [self.places.layer_tree(layer) / ".git/objects/pack" for layer in chain]
+        repositories.fork(packs, refs, self.places.repository(project.id))
+
+    def _inherit_large(self, project: Project, snapshot: Snapshot, source: Project) -> None:
+        with self.session() as session, session.begin():
+            repository = self.places.repository(project.id)
+            wanted = {pointer.oid: pointer for pointer in pointers_of_tree(repository, snapshot.commit).values()}
+            for row in session.scalars(select(LargeObject).where(LargeObject.project_id == source.id)):
+                if row.oid in wanted:
+                    session.add(LargeObject(project_id=project.id, oid=row.oid, size=row.size, inherited=True))
+            session.add(
+                Snapshot(
+                    project_id=project.id,
+                    id=snapshot.id,
+                    commit=snapshot.commit,
+                    name=snapshot.name,
+                    reason="fork",
+                    branch=snapshot.branch,
+                    environment=snapshot.environment,
+                )
+            )
+
+    def _chain(self, layer: Layer) -> list[str]:
+        return [layer.id, *([layer.base_id] if layer.base_id else [])]
+
+    def _user_id(self, user: str) -> int:
+        """The system's user id of a user's files."""
+        try:
+            return self.places.projects_of(user).stat().st_uid
+        except FileNotFoundError:
+            raise Refused(f"{user} has no files on this hub yet. Start your server once, and try again.") from None
+
+    # Deleting
+
+    def delete(self, project: Project) -> None:
+        """Put a project into the recycle bin, with its working tree. Raises `OSError`."""
+        trees.detach(self.places, project.id, project.tree, project.owner, project.name)
+        with self.session() as session, session.begin():
+            session.get_one(Project, project.id).deleted_at = now()
+
+    def undelete(self, project: Project) -> Project:
+        """Take a project out of the recycle bin. Raises `Refused`."""
+        with self.session() as session, session.begin():
+            there = session.get_one(Project, project.id)
+            there.deleted_at = None
+            try:
+                session.flush()
+            except IntegrityError as error:
+                raise Refused(
+                    f"You have another project {project.name} now. Delete or rename that one first."
+                ) from error
+            try:
+                self._put_back(there)
+            except trees.InUse as error:
+                raise Refused(f"{project.name} can't be put back: {error.strerror}.") from error
+        return there
+
+    def _put_back(self, project: Project) -> None:
+        if project.tree == "overlay":
+            self._attach(project)
+        else:
+            with suppress(FileNotFoundError):  # it had no working tree on this hub
+                trees.put_back(self.places, project.id, project.owner, project.name)
+
+    def _attach(self, project: Project) -> None:
+        with self.session() as session:
+            chain = self._chain(session.get_one(Layer, project.layer_id))
+        owner = self._user_id(project.owner)
+        trees.attach(self.places, project.id, project.tree, chain, project.owner, project.name, owner)
+
+    def purge(self, project: Project) -> None:
+        """Remove for good a project that is in the recycle bin. Its forks are not touched."""
+        self._discard(project)
+        with self.session() as session, session.begin():
+            gone = session.get_one(Project, project.id)
+            gone.purged_at, gone.layer_id, gone.description = now(), None, ""
+            gone.visibility, gone.published_id, gone.snapshots = "private", "", []
+            lost = self._forget_large(session, gone)
+        self._drop_large(lost)
+        self.sweep_layers()
+
+    def purge_expired(self) -> None:
+        """Remove for good what has been in the recycle bin for `Limits.bin_s`."""
+        with self.session() as session:
+            before = now() - timedelta(seconds=self.limits.bin_s)
+            query = select(Project).where(Project.deleted_at < before, Project.purged_at.is_(None))
+            expired = list(session.scalars(query))
+        for project in expired:
+            self.purge(project)
+
+    def _discard(self, project: Project) -> None:
+        trees.discard(self.places, project.id)
+        shutil.rmtree(self.places.repository(project.id), ignore_errors=True)
+
+    def _forget_large(self, session: Session, project: Project) -> list[str]:
+        mine = select(LargeObject).where(LargeObject.project_id == project.id)
+        oids = []
+        for row in session.scalars(mine):
+            oids.append(row.oid)
+            session.delete(row)
+        session.flush()
+        return [
+            oid for oid in oids if session.scalars(select(LargeObject).where(LargeObject.oid == oid)).first() is None
+        ]
+
+    def _drop_large(self, oids: list[str]) -> None:
+        for oid in oids:
+            with suppress(NotKept):
+                self.store.drop(Pointer(oid, 0).name)
+
+    def sweep_layers(self) -> None:
+        """Remove the layers that no fork stands on and that nobody is about to fork."""
+        with self.session() as session, session.begin():
+            used = set(session.scalars(select(Project.layer_id).where(Project.layer_id.is_not(None))))
+            published = (
+                select(Snapshot.commit)
+                .join(Project)
+                .where(
+                    Project.published_id == Snapshot.id, Project.visibility != "private", Project.deleted_at.is_(None)
+                )
+            )
+            used |= set(session.scalars(select(Layer.id).where(Layer.commit.in_(published))))
+            there = list(session.scalars(select(Layer)))
+            used |= {layer.base_id for layer in there if layer.id in used}
+            unused = [layer for layer in there if layer.id not in used]
+            for layer in sorted(unused, key=lambda each: each.base_id is None):
+                session.delete(layer)
+                session.flush()
+        for layer in unused:
+            layers.discard(self.places.layers / layer.id)
+        layers.sweep_large(self.places)
+
+    # After a stop
+
+    def recover(self) -> None:
+        """Take back what was cut off, and mount the working trees of forks again. Call it once, at the start."""
+        with self.session() as session:
+            cut_off = list(session.scalars(select(Project).where(~Project.is_whole)))
+            known = set(session.scalars(select(Layer.id)))
+            live = list(session.scalars(select(Project).where(Project.is_whole, Project.deleted_at.is_(None))))
+        for project in cut_off:
+            self._undo(project)
+        for left in self.places.layers.iterdir():
+            if left.name not in known:
+                layers.discard(left)
+        for project in live:
+            if project.tree == "overlay" and not trees.is_attached(self.places, project.owner, project.name):
+                self._attach(project)
+            elif (self.places.bin / project.id).exists():  # its deletion was cut off
+                self._put_back(project)
+
+    def _undo(self, project: Project) -> None:
+        if project.tree == "overlay":
+            with suppress(FileNotFoundError):
+                trees.detach(self.places, project.id, project.tree, project.owner, project.name)
+        self._discard(project)
+        with self.session() as session, session.begin():
+            session.delete(session.get_one(Project, project.id))
+
+    # Quotas
+
+    def bytes_used(self, user: str) -> int:
+        """What counts for a user's quota: their repositories, and large files that they brought, each once."""
+        with self.session() as session:
+            mine = select(Project.id).where(Project.owner == user, Project.purged_at.is_(None))
+            projects = list(session.scalars(mine))
+            large = select(LargeObject.oid, LargeObject.size).where(
+                LargeObject.project_id.in_(projects), ~LargeObject.inherited
+            )
+            size = sum(row.size for row in session.execute(large.distinct()))
+        return size + sum(repositories.size_bytes(self.places.repository(project)) for project in projects)
+
+    def bytes_left(self, user: str) -> int | None:
+        """How much more a user may bring, in bytes; None: as much as there is disk."""
+        most = self.limits.bytes_per_user
+        return max(0, most - self.bytes_used(user)) if most else None
+
+    def _live(self, session: Session, owner: str, name: str) -> Project | None:
+        query = select(Project).where(
+            Project.owner == owner,
+            Project.folded_name == name.casefold(),
+            Project.deleted_at.is_(None),
+            Project.is_whole,
+        )
+        return session.scalars(query).first()
+
+
+@dataclass(frozen=True)
+class ProjectsLargeObjects:
+    """Which large files a project has: `access.LargeObjects` in the registry."""
+
+    service: Service
+    project: Project
+
+    def has(self, oids: Iterable[str]) -> dict[str, int]:
+        """As `LargeObjects.has`."""
+        wanted = set(oids)
+        with self.service.session() as session:
+            mine = select(LargeObject.oid, LargeObject.size).where(LargeObject.project_id == self.project.id)
+            return {row.oid: row.size for row in session.execute(mine) if row.oid in wanted}
+
+    def record(self, oid: str, size: int) -> None:
+        """As `LargeObjects.record`."""
+        self.service.add_large(self.project, [Pointer(oid, size)])
+
+
+def _branch_head(tree: Path, branch: str) -> str:
+    """The commit that `branch` is at in a layer, or ""."""
+    wanted = ("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
+    try:
+        return git(tree, f"--git-dir={tree / '.git'}", *wanted).decode().strip()
+    except GitError:
+        return ""
+
+
+def _git_config(origin: str, upstream: str) -> str:
+    """The settings of a fork's repository. The names in the URLs are ours, letters and digits and `-` in them."""
+    return (
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n"
+        f'[remote "origin"]\n\turl = {origin}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
+        f'[remote "upstream"]\n\turl = {upstream}\n\tfetch = +refs/heads/*:refs/remotes/upstream/*\n'
+    )

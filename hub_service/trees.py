@@ -1,0 +1,160 @@
+"""The working trees of forks: how one is made of a layer, put into its owner's `~/projects`, and taken away."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from regrow.hub_service.layers import give
+from regrow.hub_service.mounts import mount_overlay, overlays_work, unmount
+from regrow.hub_service.places import Places
+from regrow.hub_service.users_files import opened_folder
+from regrow.spawner.volumes import mount_points
+
+# ioctl_ficlone(2)
+_FICLONE = 0x40049409
+
+KINDS = {
+    "reflink": "forks share their files' blocks with what they were made of (reflinks)",
+    "overlay": "forks are overlays, which cost what they change",
+    "copy": "forks are copies: no reflinks on this filesystem, and overlays need root",
+}
+
+
+class InUse(OSError):
+    """Something is at that place, or programs still use what was there."""
+
+
+@cache
+def kind_for(folder: Path) -> str:
+    """How working trees are made below `folder`: the first of `KINDS` that works there."""
+    if _reflinks_work(folder):
+        return "reflink"
+    return "overlay" if os.geteuid() == 0 and overlays_work(folder) else "copy"
+
+
+def make(places: Places, project_id: str, kind: str, layers: Sequence[str], files: dict[str, str], owner: int) -> None:
+    """Make the working tree of a fork of `layers` (the topmost first), beside what only this one has: text `files`.
+
+    It is not in its owner's folder yet. All or nothing. Raises `OSError`.
+    """
+    place = places.tree(project_id)
+    discard(places, project_id)
+    new = place.with_name(f"{project_id}.new")
+    if new.exists():
+        shutil.rmtree(new)
+    tree = new / "tree"
+    try:
+        if kind == "overlay":
+            (new / "work").mkdir(parents=True)
+            tree.mkdir()
+        else:
+            (layer,) = layers
+            new.mkdir()
+            _copy(places.layer_tree(layer), tree, reflink=kind == "reflink")
+        for path, text in files.items():
+            file = tree / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        give(tree, owner)
+        new.rename(place)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def attach(places: Places, project_id: str, kind: str, layers: Sequence[str], user: str, name: str, owner: int) -> None:
+    """Put a working tree into `user`'s projects as `name`. Raises `InUse`, or `OSError`."""
+    tree = places.tree(project_id) / "tree"
+    with opened_folder(places.projects_of(user)) as projects:
+        if kind != "overlay":
+            _rename(tree, name, projects)
+            return
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=projects)
+            os.chown(name, owner, owner, dir_fd=projects, follow_symlinks=False)
+        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=projects)
+        try:
+            if any(Path(f"/proc/self/fd/{target}").iterdir()):
+                raise InUse(errno.EEXIST, f"There is something in {name} already")
+            lower = [places.layer_tree(layer) for layer in layers]
+            mount_overlay(lower, tree, places.tree(project_id) / "work", target)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise InUse(errno.EBUSY, "Programs of a running server still use it") from error
+            raise
+        finally:
+            os.close(target)
+
+
+def detach(places: Places, project_id: str, kind: str, user: str, name: str) -> None:
+    """Take a working tree out of `user`'s projects; it is kept. Where it is not there, nothing is done.
+
+    Raises `OSError`.
+    """
+    with suppress(FileNotFoundError), opened_folder(places.projects_of(user)) as projects:
+        if kind != "overlay":
+            os.rename(name, places.bin / project_id, src_dir_fd=projects)
+            return
+        if is_attached(places, user, name):
+            unmount(places.projects_of(user) / name)
+        os.rmdir(name, dir_fd=projects)
+
+
+def is_attached(places: Places, user: str, name: str) -> bool:
+    """Whether an overlay is mounted as `user`'s project `name`."""
+    return places.projects_of(user) / name in mount_points()
+
+
+def put_back(places: Places, project_id: str, user: str, name: str) -> None:
+    """Put what `detach` has kept back into `user`'s projects. Raises `InUse`, or `OSError`."""
+    with opened_folder(places.projects_of(user)) as projects:
+        _rename(places.bin / project_id, name, projects)
+
+
+def discard(places: Places, project_id: str) -> None:
+    """Remove for good what is kept of a working tree that is in nobody's projects."""
+    for folder in (places.tree(project_id), places.bin / project_id):
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+
+
+def _rename(source: Path, name: str, projects: int) -> None:
+    try:
+        os.rename(source, name, dst_dir_fd=projects)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise InUse(errno.EEXIST, f"There is something named {name} already") from error
+        raise
+
+
+def _reflinks_work(folder: Path) -> bool:
+    with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as target:
+        source.write(b"x")
+        source.flush()
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError:
+            return False
+        return True
+
+
+def _copy(source: Path, target: Path, reflink: bool) -> None:
+    how = "always" if reflink else "auto"
+    done = subprocess.run(
+        ["cp", "--archive", f"--reflink={how}", "--no-target-directory", "--", str(source), str(target)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        raise OSError(errno.EIO, done.stderr.strip().splitlines()[-1], str(target))

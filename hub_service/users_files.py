@@ -1,0 +1,69 @@
+"""Reaching into users' folders, where every name may have become a link to somewhere else a moment ago."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+# Opening a pipe would wait for somebody who writes; that it is a file is known only when it is open.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class OutsideError(OSError):
+    """That path leads out of the folder, or to something that is not a file."""
+
+
+@contextmanager
+def opened_folder(root: Path) -> Iterator[int]:
+    """A folder of the hub's own naming, open. Raises `OSError`."""
+    descriptor = os.open(root, _FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folder_below(root: int, path: str) -> Iterator[int]:
+    """The folder at `path` below the open folder `root`, reached through no link and no other filesystem.
+
+    Raises `OSError`, and `OutsideError` of it.
+    """
+    current = os.dup(root)
+    try:
+        for part in _parts(path):
+            below = os.open(part, _FOLDER, dir_fd=current)
+            os.close(current)
+            current = below
+        yield current
+    finally:
+        os.close(current)
+
+
+def open_file_below(root: int, path: str) -> int:
+    """A descriptor of the regular file at `path` below the open folder `root`, to be read.
+
+    Raises `OSError`, and `OutsideError` of it.
+    """
+    *folders, name = _parts(path)
+    with folder_below(root, "/".join(folders)) as folder:
+        # Opening a pipe would wait for somebody who writes; that it is a file is known only when it is open.
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=folder
+        )
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_dev != os.fstat(root).st_dev:
+        os.close(descriptor)
+        raise OutsideError(f"{path} is not a file of the project")
+    return descriptor
+
+
+def _parts(path: str) -> list[str]:
+    parts = list(PurePosixPath(path).parts)
+    if path.startswith("/") or ".." in parts or "\0" in path:
+        raise OutsideError(f"{path!r} leads out of the project")
+    return parts
