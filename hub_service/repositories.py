@@ -43,7 +43,8 @@ _CONFIG = """\
 _REF = re.compile(r"refs/[^\x00-\x20]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NONE = "0" * 40
-_LINK_AGAIN = 10
+_LINK_AGAIN = 20
+_LINK_AGAIN_S = 0.05
 # What a push that was killed leaves; none that still runs is as old.
 _LITTER_S = 24 * 3600.0
 
@@ -143,10 +144,16 @@ def _link_packs(source: Path, target: Path) -> None:
                 # A pack counts from when it has an index.
                 for suffix in (".pack", ".rev", ".idx"):
                     _link(index.with_suffix(suffix), target, optional=suffix == ".rev")
-            return
+            break
         except FileNotFoundError:
-            continue
-    raise Damaged(f"The packs of {source.parent.parent.name} can't be linked: some have an index and nothing else.")
+            # git removes a pack before its index, and both at any time between our steps.
+            time.sleep(_LINK_AGAIN_S)
+    else:
+        raise Damaged(f"The packs of {source.parent.parent.name} can't be linked: some have an index and nothing else.")
+    for pack in target.glob("pack-*.pack"):
+        if not pack.with_suffix(".idx").exists():
+            pack.unlink()
+            pack.with_suffix(".rev").unlink(missing_ok=True)
 
 
 def _link(file: Path, target: Path, optional: bool) -> None:

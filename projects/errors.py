@@ -21,3 +21,11 @@ class BadName(ProjectError):
 
 class Damaged(ProjectError):
     """The project's history can't be read."""
+
+
+class ProjectExists(ProjectError):
+    """There is something of that name already, or of one that differs only in upper and lower case."""
+
+
+class Moved(ProjectError):
+    """A ref is not where it was expected: somebody else has changed it meanwhile."""
