@@ -15,6 +15,8 @@ REGULAR = 0o100644
 EXECUTABLE = 0o100755
 SYMLINK = 0o120000
 REPOSITORY = 0o160000
+# So that not every small file is read.
+_POINTER_SIZES = range(len(Pointer("0" * 64, 0).encode()), len(Pointer("0" * 64, 10**18).encode()) + 1)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,26 @@ def pointers(project: Path, found: list[Change]) -> dict[str, Pointer]:
     likely = [blob for blob, size in small.items() if size <= MOST_BYTES]
     parsed = {blob: pointer for blob, content in _contents(project, likely) if (pointer := parse(content))}
     return {path: parsed[blob] for path, blob in files.items() if blob in parsed}
+
+
+def pointers_of_tree(folder: Path, tree: str) -> dict[str, Pointer]:
+    """The pointers that stand for large files in `tree`, by path; `folder` may be a bare repository.
+
+    Raises `ProjectError`.
+    """
+    files = []
+    for line in git(folder, "ls-tree", "-r", "-z", "--long", "--full-tree", tree).split(b"\0")[:-1]:
+        about, path = line.split(b"\t", 1)
+        mode, _, blob, size = about.split()
+        if int(mode, 8) not in (REGULAR, EXECUTABLE):
+            continue
+        if not size.isdigit():
+            raise Damaged(f"The history of {folder} is damaged: the object {blob.decode()} is missing. Try git fsck.")
+        if int(size) in _POINTER_SIZES:
+            files.append((path, blob.decode()))
+    contents = _contents(folder, list({blob for _, blob in files}))
+    parsed = {blob: pointer for blob, content in contents if (pointer := parse(content))}
+    return {os.fsdecode(path): parsed[blob] for path, blob in files if blob in parsed}
 
 
 def _sizes(project: Path, blobs: set[str]) -> dict[str, int]:
