@@ -216,7 +216,7 @@ def _check_content(project: Path, found: list[Change], files: LargeFiles) -> Non
         if pointer in missing:
             raise ProjectError(
                 f"The content of {printable(path)} ({pointer.size} bytes), which upstream has changed, is not here yet."
-                " Nothing was changed. Try again when it is, or take ours for it."
+                " Nothing was changed. Try again when it is."
             )
 
 
