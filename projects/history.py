@@ -58,7 +58,7 @@ def history(project: Path, most: int = 100) -> list[Entry]:
         tips = ["HEAD"] if any("HEAD" in names for names in refs.values()) else []
         # The plumbing: `git log` would heed settings of the project that run programs (gpg).
         output = git(
-            project, "rev-list", "--graph", "--date-order", "--no-commit-header", "--encoding=UTF-8", "--no-color",
+            project, "rev-list", "--graph", "--date-order", "--encoding=UTF-8", "--no-color",
             f"--max-count={most}", f"--format={_FORMAT}", "--branches", "--remotes", f"--glob={REFS}", *tips, "--",
         )  # fmt: skip
     except GitError as error:
@@ -66,10 +66,14 @@ def history(project: Path, most: int = 100) -> list[Entry]:
             f"The history of {project} is damaged: {printable(str(error))}. Its files are as they were. Try git fsck."
         ) from None
     found: list[Entry] = []
+    heading = ""
     for line in output.decode(errors="replace").removesuffix("\n").split("\n"):
+        # Of each entry git writes a line with its name, one in our format, and some that only draw.
         drawn, is_entry, about = line.partition("\x01")
         if not is_entry:
-            if found:
+            before, is_heading, _ = line.partition("commit ")
+            heading = before if is_heading else heading
+            if found and not is_heading and drawn.strip():
                 found.append(_with_graph(found.pop(), drawn))
             continue
         commit, parents, seconds, author, title = about.split("\0", 4)
@@ -86,7 +90,8 @@ def history(project: Path, most: int = 100) -> list[Entry]:
                 reason=snapshot.reason if snapshot else "",
                 name=snapshot.name if snapshot else "",
                 refs=tuple(refs[commit]),
-                graph=(drawn.rstrip(),),
+                # The line in our format draws something only where lines part.
+                graph=(heading.rstrip(), *([drawn.rstrip()] if set(drawn) & set("/\\") else [])),
             )
         )
     return found

@@ -1,5 +1,6 @@
 """Commits and snapshots as one history, and the pictures of it."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -75,13 +76,13 @@ def test_commits_at_no_branch_are_in_it_where_the_user_is_at_them(project, git, 
     assert [(each.title, each.refs) for each in history(project)] == [("at no branch", ("HEAD",)), ("first", ("main",))]
 
 
-def test_the_text_draws_how_they_follow(project, rich):
+def test_the_text_draws_how_they_follow_as_git_does(project, rich, git):
     text = as_text(history(project))
-    lines = text.splitlines()
-    assert len([line for line in lines if line.lstrip("|/\\ ")[:1] in ("*", "o")]) == len(rich)
-    assert any("|\\" in line for line in lines) and lines[-1].startswith("*")
+    shown = ["--graph", "--date-order", "--abbrev=8", "--format=%h", "--branches", "--glob=refs/regrow/snapshots"]
+    drawn = [re.sub(" +([0-9a-f]{8})$", r" \1", line.rstrip()) for line in git(project, "log", *shown).splitlines()]
+    assert [re.sub("( [0-9a-f]{8}) .*", r"\1", line).replace("o", "*") for line in text.splitlines()] == drawn
     assert "2023-11-14 22:14 both [HEAD, main, v1] - Ada" in text
-    (named,) = [line for line in lines if "before the rewrite (snapshot, hand)" in line]
+    (named,) = [line for line in text.splitlines() if "before the rewrite (snapshot, hand)" in line]
     assert "o" in named.split(rich[1][:8])[0]
 
 
