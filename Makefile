@@ -37,6 +37,7 @@ install: $(BIN)/python
 	@test -e $(BIN)/regrow || echo "Installing Regrow and what it needs into $(VENV). This takes a minute, once."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]' --config-settings editable_mode=strict
 	@install -D -m 644 kernel_magics/ipython_kernel_config.py $(VENV)/etc/ipython/ipython_kernel_config.py
+	@install -D -m 644 server_extension/regrow.json $(VENV)/etc/jupyter/jupyter_server_config.d/regrow.json
 	@install -D -m 644 server_extension/page_config.json $(VENV)/etc/jupyter/labconfig/page_config.json
 
 # Debian and Ubuntu keep ensurepip in a package of its own.

@@ -19,10 +19,10 @@ def environment() -> dict[str, Any]:
     Outside a container of Regrow's, where packages are the machine's own, there are none.
     """
     return {
-        "image": os.environ.get("JUPYTER_IMAGE", ""),
+        "image": os.environ.get("JUPYTER_IMAGE_SPEC", ""),
         "python": sys.version.split()[0],
         "apt": sorted(_apt() - _of_image("apt")) if OF_IMAGE.exists() else [],
-        "pip": sorted(_pip() - _of_image("pip")) if OF_IMAGE.exists() else [],
+        "pip": sorted(_pip() - set(map(canonical, _of_image("pip")))) if OF_IMAGE.exists() else [],
         "build_prefixes": [path for path in os.environ.get("REGROW_BUILD_PREFIXES", "").split(":") if path],
     }
 

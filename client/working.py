@@ -50,23 +50,43 @@ class Working:
 
 @dataclass(frozen=True)
 class Sent:
-    """A snapshot that the hub has, too: what was taken here, and the hub's model of it."""
+    """A snapshot that the hub has, too: what was taken here, and the hub's model of it.
+
+    `warnings` are sentences on what it, or a clone of it, does not have as one might think.
+    """
 
     taken: Taken
     model: Model
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A project after a decision on who sees it, and the snapshot that they see; None if nobody does."""
+
+    model: Model
+    sent: Sent | None
 
 
 def projects_folder() -> Path:
     """Where this server's projects are."""
-    return Path(os.environ.get("REGROW_PROJECTS") or Path.home() / "projects")
+    return Path(os.environ.get("REGROW_PROJECTS") or Path.home() / "projects").resolve()
 
 
 def here(folder: Path | None = None) -> Working:
     """The project that `folder` (the working directory, if None) is in. Raises `NotAProject` or `NotRegistered`."""
-    start = (folder or Path.cwd()).resolve()
+    return of_folder(repository(folder))
+
+
+def repository(folder: Path | None = None) -> Path:
+    """The repository that `folder` (the working directory, if None) is in. Raises `NotAProject`."""
+    try:
+        start = (folder or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise NotAProject("The folder that this runs in is gone. Go to another one with `cd`.") from None
     for each in (start, *start.parents):
         if (each / ".git").is_dir():
-            return of_folder(each)
+            return each
     raise NotAProject(f"{start} is in no project. `%project create NAME` makes one; `%project list` lists yours.")
 
 
@@ -104,18 +124,22 @@ def create(
         raise ProjectError(f"There is something named {name} in {folder.parent} already. Choose another name.")
     with _registered(hub, name, description) as model:
         made = make(folder)
-        working = _settle(folder, model)
+        working = settle(folder, model)
     return working, made.warnings
 
 
 def register(hub: HubClient, folder: Path, description: str = "") -> Working:
     """Make the repository in `folder` a project of the hub, as it is. Raises `ProjectError` or `HubError`."""
-    if folder.parent.resolve() != projects_folder().resolve():
+    if folder.parent.resolve() != projects_folder():
         raise ProjectError(f"{folder} is not in {projects_folder()}, where projects are. Move it there first.")
+    if not (folder / ".git").is_dir():
+        raise NotAProject(
+            f"{folder} is no git repository. `%project create NAME --folder {folder}` makes a project of a copy of it."
+        )
     if (folder / _ABOUT).exists():
         raise ProjectError(f"{folder.name} is a project already: {of_folder(folder).full_name}.")
     with _registered(hub, folder.name, description) as model:
-        return _settle(folder, model)
+        return settle(folder, model)
 
 
 @contextlib.contextmanager
@@ -129,7 +153,8 @@ def _registered(hub: HubClient, name: str, description: str) -> Iterator[Model]:
         raise
 
 
-def _settle(folder: Path, model: Model) -> Working:
+def settle(folder: Path, model: Model) -> Working:
+    """Note in a repository which project of the hub it is."""
     about = folder / _ABOUT
     about.parent.mkdir(exist_ok=True)
     about.write_text(json.dumps({"id": model["id"], "owner": model["owner"], "name": model["name"]}))
@@ -154,21 +179,26 @@ def snapshot(hub: HubClient, working: Working, progress: Progress, name: str = "
         "branch": _branch(working.folder),
         "environment": environment(),
     }
-    return Sent(taken, hub.add_snapshot(working.owner, working.name, about))
+    model = hub.add_snapshot(working.owner, working.name, about)
+    return Sent(taken, model, [*taken.warnings, *state.warnings])
 
 
-def publish(hub: HubClient, working: Working, visibility: str, team: str, progress: Progress) -> Model:
+def publish(hub: HubClient, working: Working, visibility: str, team: str, progress: Progress) -> Published:
     """Let others see the project as it is now; `private`: nobody any more. Raises `ProjectError` or `HubError`."""
     sent = snapshot(hub, working, progress, reason="publish") if visibility != "private" else None
     wanted = {"visibility": visibility, "team": team, "snapshot": sent.model["id"] if sent else ""}
-    return hub.publish(working.owner, working.name, wanted, progress)
+    return Published(hub.publish(working.owner, working.name, wanted, progress), sent)
 
 
 @dataclass(frozen=True)
 class Forked:
-    """A fork that was made, of which snapshot, and the packages by tool that its parent had and this server lacks."""
+    """A fork that was made: the hub's model of it, of which snapshot, and the packages that this server lacks for it.
+
+    Those are what its parent had, by tool.
+    """
 
     working: Working
+    model: Model
     snapshot: Model
     lacking: dict[str, list[str]]
 
@@ -188,7 +218,7 @@ def fork(hub: HubClient, owner: str, name: str, new_name: str, progress: Progres
     missing = lacking(made["snapshot"]["environment"])
     if any(missing.values()):
         (forked / PACKAGES).write_text(json.dumps({"reason": f"{owner}/{name} has them", **missing}))
-    return Forked(of_folder(forked), made["snapshot"], missing)
+    return Forked(of_folder(forked), made["project"], made["snapshot"], missing)
 
 
 def _branch(folder: Path) -> str:

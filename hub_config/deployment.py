@@ -13,10 +13,9 @@ import nativeauthenticator
 from traitlets import Bool, Enum, Float, Int, List, Unicode, default
 from traitlets.config import Config, Configurable
 
+from regrow.hub_config.projects import configure_projects
 from regrow.hub_config.proxy import proxy_command
 from regrow.hub_config.secrets import secret
-from regrow.hub_service.scopes import ADMIN, READ, SCOPES
-from regrow.hub_service.settings import CONFIG_VARIABLE as CONFIG_OF_SERVICE
 from regrow.images.engine import connect
 from regrow.spawner.engine import engine_answers, ensure_network, share_mounts
 from regrow.spawner.profiles import Profile, parse_profiles
@@ -64,7 +63,7 @@ class Regrow(Configurable):
     )
     admin_name = Unicode("admin", config=True, help="The first administrator, whose password `regrow up` prints once.")
     projects_port = Int(
-        0, min=0, config=True, help="Port of the service of projects. Default: that of bind_url and 82: 8082."
+        0, min=0, config=True, help="Port of the service of projects. Default: that of bind_url plus 82, so 8082."
     )
     idle_timeout_s = Float(
         0,
@@ -194,52 +193,13 @@ def _configure_services(c: Config, regrow: Regrow) -> None:
     services, roles = c.JupyterHub.setdefault("services", []), c.JupyterHub.setdefault("load_roles", [])
     services.append({"name": "regrow-cli", "api_token": secret(regrow.hub_dir / "cli_token")})
     roles.append({"name": "regrow-cli", "services": ["regrow-cli"], "scopes": CLI_SCOPES})
-    _configure_projects(c, regrow)
+    configure_projects(c, regrow.data_dir, regrow.projects_port)
     if regrow.idle_timeout_s:
         culler = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={regrow.idle_timeout_s:g}"]
         # A hub that is killed with -9 takes its culler along; the next hub starts one of its own.
         services.append({"name": "idle-culler", "command": ["setpriv", "--pdeathsig", "TERM", *culler]})
         scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
         roles.append({"name": "idle-culler", "services": ["idle-culler"], "scopes": scopes})
-
-
-def _configure_projects(c: Config, regrow: Regrow) -> None:
-    """The service of projects, and what users, their tokens and their servers may do there."""
-    port = urlsplit(c.JupyterHub.bind_url).port or 8000
-    # Where servers reach it: beside the hub's own address.
-    url = f"http://{c.JupyterHub.get('hub_ip', '127.0.0.1')}:{regrow.projects_port or port + 82}"
-    _fill(c.HubService, data_dir=regrow.data_dir)
-    name = "regrow"
-    c.JupyterHub.services.append(
-        {
-            "name": name,
-            "url": url,
-            # A hub that is killed with -9 takes its service along; the next hub starts one of its own.
-            "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "regrow.hub_service"],
-            "environment": {CONFIG_OF_SERVICE: json.dumps({"HubService": dict(c.HubService)})},
-            "oauth_no_confirm": True,
-        }
-    )
-    c.JupyterHub.setdefault("custom_scopes", {}).update(
-        {scope: {"description": description} for scope, description in SCOPES.items()}
-    )
-    access, own = f"access:services!service={name}", [scope for scope in SCOPES if scope != ADMIN]
-    servers = ["users:activity!user", "access:servers!server", *own]
-    roles = c.JupyterHub.load_roles
-    roles.append({"name": name, "services": [name], "scopes": ["read:users:name", "read:users:groups"]})
-    # A deployment that has roles of these names decides itself.
-    there = {role["name"] for role in roles}
-    for role, scopes in (("user", ["self", access, *own]), ("server", servers)):
-        if role not in there:
-            roles.append({"name": role, "scopes": scopes})
-    # What pages of the service may do in a browser: read.
-    c.JupyterHub.services[-1]["oauth_client_allowed_scopes"] = [access, READ]
-    c.Spawner.setdefault("environment", {})["REGROW_SERVICE_URL"] = f"{url}{_base_url(c)}services/{name}/"
-
-
-def _base_url(c: Config) -> str:
-    path = c.JupyterHub.get("base_url") or urlsplit(c.JupyterHub.bind_url).path or "/"
-    return f"/{path.strip('/')}/" if path.strip("/") else "/"
 
 
 def _configure_spawner(c: Config, regrow: Regrow) -> None:

@@ -16,6 +16,7 @@ from traitlets.config import Application, catch_config_error
 from regrow.hub_config.deployment import Regrow
 from regrow.hub_config.ports import is_free
 from regrow.hub_config.proxy import ProxyError, proxy_command
+from regrow.hub_service.trees import KINDS, kind_for
 from regrow.images.build import image_exists
 from regrow.images.engine import connect
 from regrow.images.errors import EngineMissing
@@ -71,6 +72,7 @@ def examine(regrow: Regrow) -> list[Finding]:
         _proxy(),
         _data_dir(Path(regrow.data_dir)),
         _disk("disk", Path(regrow.data_dir)),
+        _forks(Path(regrow.data_dir)),
         _port(8000),
     ]
     if regrow.spawner == "local":
@@ -107,6 +109,14 @@ def _disk(what: str, folder: Path) -> Finding:
             what, "note", f"{free / _GIB:.1f} GiB are free for {folder}; an image takes some GiB, users more"
         )
     return Finding(what, "ok", f"{free / _GIB:.0f} GiB are free for {folder}")
+
+
+def _forks(data_dir: Path) -> Finding:
+    existing = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("forks", "note", f"how they would be made is not known: {existing} can't be written")
+    kind = kind_for(existing)
+    return Finding("forks", "note" if kind == "copy" else "ok", KINDS[kind])
 
 
 def _port(port: int) -> Finding:

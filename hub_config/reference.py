@@ -14,12 +14,14 @@ from traitlets.config import Configurable
 from regrow.hub_config.auth import RegrowAuthenticator
 from regrow.hub_config.deployment import Regrow
 from regrow.hub_config.up import UpApp
+from regrow.hub_service.settings import HubService
 from regrow.spawner.base import RegrowSpawner
 from regrow.spawner.container import ContainerSpawner
 from regrow.spawner.swarm import RegrowSwarmSpawner
 
 CLASSES: list[type[Configurable]] = [
     Regrow,
+    HubService,
     RegrowSpawner,
     ContainerSpawner,
     RegrowSwarmSpawner,

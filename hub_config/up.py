@@ -16,6 +16,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from regrow.hub_config.deployment import CONFIG_VARIABLE, Regrow
 from regrow.hub_config.ports import is_free
+from regrow.hub_config.projects import projects_port
 from regrow.hub_config.proxy import ProxyError, ensure_proxy
 from regrow.hub_config.secrets import secret
 from regrow.images.build import build_image, image_exists
@@ -112,7 +113,8 @@ class UpApp(Application):
 
     def _check_ports(self, regrow: Regrow, config: Config) -> None:
         hub = config.JupyterHub
-        ports = [(hub.get("hub_ip", "127.0.0.1"), hub.hub_port)]
+        ours = (hub.hub_port, projects_port(config, regrow.projects_port))
+        ports = [(hub.get("hub_ip", "127.0.0.1"), port) for port in ours]
         # A hub that was killed left its proxy there, which the next hub takes over by this file.
         if not (regrow.hub_dir / "proxy.pid").exists():
             public = urlsplit(hub.bind_url)

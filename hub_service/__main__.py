@@ -21,7 +21,6 @@ from regrow.store import Store
 
 def main() -> None:
     """Serve until the hub says to stop."""
-    os.umask(0o077)
     settings = HubService(config=Config(json.loads(os.environ[CONFIG_VARIABLE])))
     places = Places(Path(settings.data_dir))
     places.make()

@@ -487,7 +487,7 @@ class Service:
             large = select(LargeObject.oid, LargeObject.size).where(
                 LargeObject.project_id.in_(projects), ~LargeObject.inherited
             )
-            size = sum(row.size for row in session.execute(large.distinct()))
+            size: int = sum(row.size for row in session.execute(large.distinct()))
         return size + sum(repositories.size_bytes(self.places.repository(project)) for project in projects)
 
     def bytes_left(self, user: str) -> int | None:

@@ -23,9 +23,9 @@ from regrow.spawner.volumes import mount_points
 _FICLONE = 0x40049409
 
 KINDS = {
-    "reflink": "forks share their files' blocks with what they were made of (reflinks)",
-    "overlay": "forks are overlays, which cost what they change",
-    "copy": "forks are copies: no reflinks on this filesystem, and overlays need root",
+    "reflink": "reflinks: a fork shares the blocks of its files with what it was made of",
+    "overlay": "overlays: a fork costs what it changes",
+    "copy": "copies: this filesystem has no reflinks, and overlays need a hub that runs as root",
 }
 
 

@@ -59,7 +59,11 @@ RUN set -e; install -d /torch; \
 FROM system
 COPY --from=torch --chown=jovyan:jovyan /torch /opt/regrow
 COPY regrow-*.whl /tmp/
-RUN pip install --no-cache-dir --quiet --no-index --no-deps /tmp/regrow-*.whl && pip check
+# What is there from the beginning is not what its user has added (client/environment.py).
+RUN pip install --no-cache-dir --quiet --no-index --no-deps /tmp/regrow-*.whl && pip check \
+ && mkdir -p /opt/regrow/share/regrow/packages \
+ && pip list --format=freeze | sed 's/==.*//' > /opt/regrow/share/regrow/packages/pip \
+ && apt-mark showmanual > /opt/regrow/share/regrow/packages/apt
 # The labels io.regrow.version, .abi and .uid are added afterwards (build.py): the ABI key is worked out in the image.
 # NVIDIA's bases say `all`: where NVIDIA's is the default runtime, every container would get every GPU. A container that
 # is given GPUs (`--gpus`, device_requests) has this set by the engine.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from regrow.projects.blobs import contents, sizes
 from regrow.projects.errors import Damaged
 from regrow.projects.git import git
 from regrow.projects.pointers import MOST_BYTES, Pointer, parse
@@ -62,9 +62,9 @@ def changes(project: Path, before: str, after: str, paths: tuple[str, ...] = ())
 def pointers(project: Path, found: list[Change]) -> dict[str, Pointer]:
     """The pointers that stand for large files among those that `found` leads to, by path. Raises `ProjectError`."""
     files = {change.path: change.after.blob for change in found if change.after.mode in (REGULAR, EXECUTABLE)}
-    small = _sizes(project, set(files.values()))
+    small = sizes(project, set(files.values()))
     likely = [blob for blob, size in small.items() if size <= MOST_BYTES]
-    parsed = {blob: pointer for blob, content in _contents(project, likely) if (pointer := parse(content))}
+    parsed = {blob: pointer for blob, content in contents(project, likely).items() if (pointer := parse(content))}
     return {path: parsed[blob] for path, blob in files.items() if blob in parsed}
 
 
@@ -83,27 +83,6 @@ def pointers_of_tree(folder: Path, tree: str) -> dict[str, Pointer]:
             raise Damaged(f"The history of {folder} is damaged: the object {blob.decode()} is missing. Try git fsck.")
         if int(size) in _POINTER_SIZES:
             files.append((path, blob.decode()))
-    contents = _contents(folder, list({blob for _, blob in files}))
-    parsed = {blob: pointer for blob, content in contents if (pointer := parse(content))}
+    found = contents(folder, {blob for _, blob in files})
+    parsed = {blob: pointer for blob, content in found.items() if (pointer := parse(content))}
     return {os.fsdecode(path): parsed[blob] for path, blob in files if blob in parsed}
-
-
-def _sizes(project: Path, blobs: set[str]) -> dict[str, int]:
-    asked = "".join(f"{blob}\n" for blob in blobs).encode()
-    found = {}
-    for line in git(project, "cat-file", "--batch-check", input=asked).decode().splitlines():
-        blob, *rest = line.split(" ")
-        if len(rest) != 2:
-            raise Damaged(f"The history of {project} is damaged: the object {blob} is missing. Try git fsck.")
-        found[blob] = int(rest[1])
-    return found
-
-
-def _contents(project: Path, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
-    output = git(project, "cat-file", "--batch", input="".join(f"{blob}\n" for blob in blobs).encode())
-    start = 0
-    for blob in blobs:
-        end = output.index(b"\n", start)
-        size = int(output[start:end].split()[2])
-        yield blob, output[end + 1 : end + 1 + size]
-        start = end + 1 + size + 1

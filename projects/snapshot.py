@@ -16,6 +16,7 @@ from dulwich.objects import ObjectID
 
 from regrow.projects.errors import BadName
 from regrow.projects.git import GitError, git
+from regrow.projects.identity import identity
 from regrow.projects.large_files import LargeFiles, Progress
 from regrow.projects.packing import pack, pack_trees, write_index
 from regrow.projects.pointers import Pointer
@@ -33,8 +34,8 @@ _MANY = 2000
 class Snapshot:
     """A state of a project: `id` names it to people and in refs, `commit` to git.
 
-    `reason` is why it was taken (`hand`, `timer`, `stop`, `fork`, `run`, `restore`); `name` what a person called it,
-    or "".
+    `reason` is why it was taken (`hand`, `timer`, `stop`, `publish`, `fork`, `sync`, `offer`, `restore`, `diff`);
+    `name` what a person called it, or "".
     """
 
     id: str
@@ -238,7 +239,7 @@ def _commit(ours: Shadow, tree: str, reason: str, name: str, now: float, warning
     at = datetime.fromtimestamp(now, UTC)
     if last and at <= last.taken_at:  # a clock that was set back
         at = last.taken_at + timedelta(microseconds=1)
-    who = _identity(ours.project, at)
+    who = identity(ours.project, at)
     message = f"{name or f'Snapshot ({reason})'}\n\nRegrow-Reason: {reason}\n" + (
         f"Regrow-Name: {name}\n" if name else ""
     )
@@ -286,19 +287,3 @@ def _descends(project: Path, commit: str, from_commit: str | None) -> bool:
             return False
         raise
     return True
-
-
-def _identity(project: Path, at: datetime) -> dict[str, str]:
-    """Who takes it: the user as git knows them, or Regrow."""
-    settings = {}
-    for key, default in (("name", "Regrow"), ("email", "regrow@localhost")):
-        try:
-            settings[key] = git(project, "config", f"user.{key}").decode().strip() or default
-        except GitError:
-            settings[key] = default
-    stamp = f"{int(at.timestamp())} +0000"
-    return {
-        f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", settings["name"]), ("EMAIL", settings["email"]), ("DATE", stamp))
-    }

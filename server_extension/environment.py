@@ -93,6 +93,22 @@ def server_environment(
     return result
 
 
+def git_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables with which git and git-lfs sign in to the hub's service, and to nothing else.
+
+    So the token is in no repository's settings, URL or command line. What `env` has set for git already is kept.
+    """
+    url, token = env.get("REGROW_SERVICE_URL", ""), env.get("JUPYTERHUB_API_TOKEN", "")
+    if not url or not token:
+        return {}
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"http.{url}.extraHeader",
+        f"GIT_CONFIG_VALUE_{count}": f"Authorization: token {token}",
+    }
+
+
 def prepare_folders(roots: Sequence[Path], abi: str, say: Callable[[str], object]) -> None:
     """Make ROOT/ABI/local/{bin,include,lib} in each root and the links `$BUILD/groups/TEAM`.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .abi import abi_key
 from .deferred import Names, deferred
-from .environment import build_roots, prepare_folders, server_environment
+from .environment import build_roots, git_environment, prepare_folders, server_environment
 
 MODULE = "regrow.server_extension.launch"
 TOKEN_FILE = Path("/var/lib/regrow/api_token")
@@ -44,6 +44,7 @@ def main() -> None:
     abi = abi_key()
     prepare_folders(roots, abi, _say)
     os.environ.update(server_environment(os.environ, roots, abi))
+    os.environ.update(git_environment(os.environ))
     os.environ.setdefault("SHELL", "/bin/bash")
     home = os.environ.setdefault("HOME", str(Path.home()))
     root_dir = os.environ.setdefault("JUPYTERHUB_ROOT_DIR", home)

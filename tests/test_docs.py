@@ -26,8 +26,8 @@ _CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 _EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
-# Files that JupyterHub and IPython execute with names of their own; there is nothing to import.
-_NOT_MODULES = {"jupyterhub_config", "ipython_kernel_config", "__main__"}
+# Files that JupyterHub, IPython and Alembic execute with names of their own; there is nothing to import.
+_NOT_MODULES = {"jupyterhub_config", "ipython_kernel_config", "__main__", "env"}
 
 
 def links(page: Path) -> list[str]:

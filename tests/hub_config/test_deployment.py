@@ -35,14 +35,15 @@ def test_what_the_file_sets_stays_as_it_is(c):
     c.JupyterHub.bind_url = "http://0.0.0.0:9000"
     c.Spawner.start_timeout = 7
     c.JupyterHub.services = [{"name": "mine"}]
-    c.JupyterHub.load_roles = [{"name": "mine"}]
+    c.JupyterHub.load_roles = [{"name": "mine"}, {"name": "user", "scopes": ["self"]}]
     configure(c)
     assert c.JupyterHub.bind_url == "http://0.0.0.0:9000"
     assert c.JupyterHub.hub_port == 9081
     assert c.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:9001"
     assert c.Spawner.start_timeout == 7
-    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "regrow-cli"]
-    assert [role["name"] for role in c.JupyterHub.load_roles] == ["mine", "regrow-cli"]
+    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "regrow-cli", "regrow"]
+    assert [role["name"] for role in c.JupyterHub.load_roles] == ["mine", "user", "regrow-cli", "regrow", "server"]
+    assert {"name": "user", "scopes": ["self"]} in c.JupyterHub.load_roles
 
 
 def test_another_authenticator_is_left_to_itself(c):
@@ -73,6 +74,8 @@ def test_services_have_no_more_scopes_than_they_need(c):
     roles = {role["name"]: set(role["scopes"]) for role in c.JupyterHub.load_roles}
     assert roles["regrow-cli"] == {"admin:users", "servers", "tokens"}
     assert roles["idle-culler"] == {"list:users", "read:users:activity", "read:servers", "delete:servers"}
+    assert roles["regrow"] == {"read:users:name", "read:users:groups"}
+    assert "custom:regrow:admin" not in roles["user"] | roles["server"]
     culler = next(service for service in c.JupyterHub.services if service["name"] == "idle-culler")
     assert "--timeout=600" in culler["command"]
 
