@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from jupyterhub.services.auth import HubOAuth
 
@@ -73,8 +74,14 @@ async def viewer_of(request: Request) -> Viewer:
             raise unauthorized("The password can't be read: it should be a token of this hub.") from None
     elif kind.lower() not in ("token", "bearer"):
         raise unauthorized(f"{kind} is no way to sign in here: use a token of this hub.")
+    return await _known(request, value.strip())
+
+
+async def _known(request: Request, token: str) -> Viewer:
     sign_in: HubSignIn = request.app.state.sign_in
-    return await sign_in.viewer(value.strip())
+    viewer = await sign_in.viewer(token)
+    await run_in_threadpool(request.app.state.service.retire, viewer.name)
+    return viewer
 
 
 def check_scope(viewer: Viewer, scope: str) -> None:
@@ -119,7 +126,7 @@ async def browser_viewer(request: Request) -> Viewer | RedirectResponse:
     sign_in: HubSignIn = request.app.state.sign_in
     if token := request.cookies.get(_COOKIE):
         try:
-            return await sign_in.viewer(token)
+            return await _known(request, token)
         except HTTPException as error:
             if error.status_code != 401:
                 raise

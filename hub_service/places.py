@@ -53,6 +53,10 @@ class Places:
         """What a fork's overlay keeps: its changes, and overlayfs's own work."""
         return self.trees / project_id
 
+    def user_id(self, user: str) -> str:
+        """What tells a user from one of the same name who was deleted before; "" for one without files yet."""
+        return user_volumes(self.data_dir, user).id
+
     def projects_of(self, user: str) -> Path:
         """A user's `~/projects`."""
         return user_volumes(self.data_dir, user).projects

@@ -7,6 +7,7 @@ says that it is gone. What `Service.recover` finds in between at a start was cut
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from collections import defaultdict
@@ -34,6 +35,8 @@ from regrow.projects.pointers import Pointer
 from regrow.store import NotKept, Store
 
 Progress = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
 _MOST_ENVIRONMENT_BYTES = 256 * 1024
 
 
@@ -129,6 +132,7 @@ class Service:
                 raise OverQuota(f"You have {most} projects, which is as many as this hub allows. Delete one first.")
             project = Project(
                 owner=viewer.name,
+                owner_id=self.places.user_id(viewer.name),
                 name=name,
                 folded_name=name.casefold(),
                 description=description,
@@ -450,6 +454,20 @@ class Service:
             layers.discard(self.places.layers / layer.id)
         layers.sweep_large(self.places)
 
+    def retire(self, user: str) -> None:
+        """Take what belonged to a deleted user of the same name from `user`: into the recycle bin, under no name.
+
+        Call it before `user` is shown anything.
+        """
+        own = self.places.user_id(user)
+        with self.session() as session, session.begin():
+            query = select(Project).where(Project.owner == user, Project.owner_id != own, Project.purged_at.is_(None))
+            for project in session.scalars(query):
+                if project.tree == "overlay":
+                    trees.detach(self.places, project.id, project.tree, user, project.name)
+                project.owner = f"{user} (deleted {project.owner_id[:8]})"
+                project.deleted_at = project.deleted_at or now()
+
     # After a stop
 
     def recover(self) -> None:
@@ -464,15 +482,17 @@ class Service:
             if left.name not in known:
                 layers.discard(left)
         for project in live:
-            if project.tree == "overlay" and not trees.is_attached(self.places, project.owner, project.name):
-                self._attach(project)
-            elif (self.places.bin / project.id).exists():  # its deletion was cut off
-                self._put_back(project)
+            try:
+                if project.tree == "overlay" and not trees.mount_point(self.places, project.id):
+                    self._attach(project)
+                elif (self.places.bin / project.id).exists():  # its deletion was cut off
+                    self._put_back(project)
+            except (OSError, Refused) as error:
+                _log.error("The files of %s/%s are not where they belong: %s", project.owner, project.name, error)
 
     def _undo(self, project: Project) -> None:
-        if project.tree == "overlay":
-            with suppress(FileNotFoundError):
-                trees.detach(self.places, project.id, project.tree, project.owner, project.name)
+        if project.tree != "plain":
+            trees.detach(self.places, project.id, project.tree, project.owner, project.name)
         self._discard(project)
         with self.session() as session, session.begin():
             session.delete(session.get_one(Project, project.id))

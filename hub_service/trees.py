@@ -17,7 +17,7 @@ from regrow.hub_service.layers import give
 from regrow.hub_service.mounts import mount_overlay, overlays_work, unmount
 from regrow.hub_service.places import Places
 from regrow.hub_service.users_files import opened_folder
-from regrow.spawner.volumes import mount_points
+from regrow.spawner.volumes import unescaped
 
 # ioctl_ficlone(2)
 _FICLONE = 0x40049409
@@ -88,6 +88,8 @@ def attach(places: Places, project_id: str, kind: str, layers: Sequence[str], us
             lower = [places.layer_tree(layer) for layer in layers]
             mount_overlay(lower, tree, places.tree(project_id) / "work", target)
         except OSError as error:
+            with suppress(OSError):  # it has something in it
+                os.rmdir(name, dir_fd=projects)
             if error.errno == errno.EBUSY:
                 raise InUse(errno.EBUSY, "Programs of a running server still use it") from error
             raise
@@ -100,18 +102,22 @@ def detach(places: Places, project_id: str, kind: str, user: str, name: str) -> 
 
     Raises `OSError`.
     """
+    if kind == "overlay":
+        if point := mount_point(places, project_id):
+            unmount(point)
+            point.rmdir()
+        return
     with suppress(FileNotFoundError), opened_folder(places.projects_of(user)) as projects:
-        if kind != "overlay":
-            os.rename(name, places.bin / project_id, src_dir_fd=projects)
-            return
-        if is_attached(places, user, name):
-            unmount(places.projects_of(user) / name)
-        os.rmdir(name, dir_fd=projects)
+        os.rename(name, places.bin / project_id, src_dir_fd=projects)
 
 
-def is_attached(places: Places, user: str, name: str) -> bool:
-    """Whether an overlay is mounted as `user`'s project `name`."""
-    return places.projects_of(user) / name in mount_points()
+def mount_point(places: Places, project_id: str) -> Path | None:
+    """Where the overlay of a fork is mounted, as this process sees it."""
+    upper = f"upperdir={places.tree(project_id) / 'tree'},"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if upper in line:
+            return Path(unescaped(line.split(" ")[4]))
+    return None
 
 
 def put_back(places: Places, project_id: str, user: str, name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import string
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from escapism import escape
 
+_ID = "id"
 _SAFE = set(string.ascii_lowercase + string.digits)
 
 
@@ -55,6 +57,14 @@ class UserVolumes:
     root: Path
 
     @property
+    def id(self) -> str:
+        """What tells this user from one of the same name who was deleted before; "" where there are no folders yet."""
+        try:
+            return (self.root / _ID).read_text()
+        except FileNotFoundError:
+            return ""
+
+    @property
     def home(self) -> Path:
         return self.root / "home"
 
@@ -85,6 +95,11 @@ def make_user_volumes(volumes: UserVolumes, owner: Owner) -> None:
     _make_private(volumes.root)
     for folder in (volumes.home, volumes.projects, volumes.build):
         _make_owned(folder, owner)
+    if not volumes.id:
+        try:
+            (volumes.root / _ID).write_text(secrets.token_hex(16))
+        except OSError as error:
+            raise VolumeError(_explain(volumes.root, error)) from error
 
 
 def make_group_build(path: Path, owner: Owner) -> None:
@@ -128,7 +143,12 @@ def purge_deleted(deleted_dir: Path, keep_s: float, now: float) -> list[Path]:
 def mount_points() -> list[Path]:
     """Every mount point that this process sees, in the order in which they were mounted (proc_pid_mountinfo(5))."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])) for line in lines]
+    return [Path(unescaped(line.split(" ")[4])) for line in lines]
+
+
+def unescaped(field: str) -> str:
+    """A field of mountinfo as it was before the kernel wrote it there."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
 
 
 def _is_untouched(volumes: UserVolumes) -> bool:

@@ -47,7 +47,8 @@ class Base(DeclarativeBase):
 class Project(Base):
     """A project. `is_whole` is false while it is being made: one that is found so at a start was cut off, and goes.
 
-    `tree` is how its working tree was made: `plain` (by its owner), `reflink`, `overlay` or `copy` (by a fork).
+    `owner_id` tells its owner from a user of the same name who was deleted before. `tree` is how its working tree was
+    made: `plain` (by its owner), `reflink`, `overlay` or `copy` (by a fork).
     `base_commit` is the state of the parent that a fork was made from, or has merged since. `deleted_at` puts it into
     the recycle bin; with `purged_at` only this row is left, for the lineage of its forks.
     """
@@ -60,6 +61,7 @@ class Project(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     owner: Mapped[str] = mapped_column(String(255), index=True)
+    owner_id: Mapped[str] = mapped_column(String(64), default="")
     name: Mapped[str] = mapped_column(String(100))
     folded_name: Mapped[str] = mapped_column(String(100))
     description: Mapped[str] = mapped_column(Text, default="")

@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from regrow.client.hub import HubError
 from regrow.client.working import fork, of_folder, publish, register, snapshot
 from regrow.projects.create import create_empty
 from regrow.projects.snapshot import take
+from regrow.spawner.volumes import Owner, discard_user_volumes, make_user_volumes, purge_deleted, user_volumes
 
 from .conftest import as_user, own, quiet, state
 
@@ -164,3 +166,20 @@ def test_a_name_that_is_taken_is_said_and_nothing_is_made(faces, acting, hub):
         (hub.projects("bob") / "mine").rmdir()
         fork(client, "ada", "faces", "mine", quiet)
         assert of_folder(hub.projects("bob") / "mine").full_name == "bob/mine"
+
+
+def test_what_belonged_to_a_deleted_user_is_not_the_next_ones_of_that_name(faces, acting, hub):
+    with acting("ada") as client:
+        mine = fork(client, "ada", "faces", "mine", quiet).working.folder
+        assert hub.places.user_id("ada")
+    discard_user_volumes(user_volumes(hub.folder, "ada"), hub.folder / "deleted")
+    make_user_volumes(user_volumes(hub.folder, "ada"), Owner(os.geteuid(), os.geteuid()))
+    with acting("ada") as client:
+        assert client.projects() == []
+        assert client.recycle_bin() == []
+        client.create("faces")
+    with acting("bob") as client, pytest.raises(HubError, match="no project ada/mine"):
+        client.project("ada", "mine")
+    assert not mine.exists()
+    purge_deleted(hub.folder / "deleted", keep_s=-1, now=time.time())
+    assert list((hub.folder / "deleted").iterdir()) == []

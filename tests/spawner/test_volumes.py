@@ -64,7 +64,8 @@ def test_a_full_disk_is_said_what_is_there_is_whole_and_with_room_it_goes_on(tmp
         assert volumes.root.stat().st_mode & 0o777 == 0o700
         subprocess.run(["mount", "-o", "remount,nr_inodes=100", disk], check=True)
         make_user_volumes(volumes, Owner(1000, 1000))
-        assert {folder.stat().st_uid for folder in volumes.root.iterdir()} == {1000}
+        assert {folder.stat().st_uid for folder in (volumes.home, volumes.projects, volumes.build)} == {1000}
+        assert len(volumes.id) == 32
         assert volumes.projects.is_dir() and volumes.build.is_dir()
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -28,6 +28,7 @@ def upgrade() -> None:
         "project",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("owner_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("folded_name", sa.String(length=100), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
