@@ -30,7 +30,7 @@ class CellResult:
     """What became of a cell.
 
     `stdout` and `stderr` are what it printed, `value` is its last expression as text, `displays` are the MIME
-    bundles that it showed, `error` is the exception that it raised (such as `KeyError: 'x'`)
+    bundles that it showed, as they were in the end, `error` is the exception that it raised (such as `KeyError: 'x'`)
     or None, `traceback` where from, and `seconds` is the time from the request to the kernel's reply.
     """
 
@@ -58,6 +58,7 @@ async def execute(socket: websockets.ClientConnection, code: str, session: str) 
     started = time.perf_counter()
     await socket.send(encode_message("shell", header, {}, {}, request))
     result = CellResult()
+    displayed: dict[str, int] = {}
     replied = idle = False
     while not (replied and idle):
         frame = await socket.recv()
@@ -74,11 +75,12 @@ async def execute(socket: websockets.ClientConnection, code: str, session: str) 
         elif kind == "status":
             idle = content["execution_state"] == "idle"
         else:
-            _collect(result, kind, content)
+            _collect(result, displayed, kind, content)
     return result
 
 
-def _collect(result: CellResult, kind: str, content: dict[str, Any]) -> None:
+def _collect(result: CellResult, displayed: dict[str, int], kind: str, content: dict[str, Any]) -> None:
+    """Add a message to `result`; `displayed` says which of its displays has which id, for later updates."""
     if kind == "stream" and content["name"] == "stdout":
         result.stdout += content["text"]
     elif kind == "stream":
@@ -87,9 +89,15 @@ def _collect(result: CellResult, kind: str, content: dict[str, Any]) -> None:
         result.error = f"{content['ename']}: {content['evalue']}"
         result.traceback = ANSI_COLOUR.sub("", "\n".join(content["traceback"]))
     elif kind in ("execute_result", "display_data"):
+        if display_id := content.get("transient", {}).get("display_id"):
+            displayed[display_id] = len(result.displays)
         result.displays.append(content["data"])
         if kind == "execute_result":
             result.value = content["data"].get("text/plain")
+    elif kind == "update_display_data":
+        display_id = content["transient"]["display_id"]
+        if display_id in displayed:  # else it is another cell's
+            result.displays[displayed[display_id]] = content["data"]
 
 
 def encode_message(channel: str, *parts: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from regrow.hub_service import projects_api
@@ -112,8 +112,11 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": str(error)}, status)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AnyHTTPException)
+    if request.headers.get("User-Agent", "").startswith("git/"):
+        # git shows its user what is plain text.
+        return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)
     return JSONResponse({"message": error.detail}, error.status_code, headers=error.headers)
 
 

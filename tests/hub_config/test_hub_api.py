@@ -33,6 +33,8 @@ async def test_a_server_is_started_used_and_stopped(hub: HubAPI) -> None:
     assert (await hub.run_cell("ann", "x", kernel_id=other)).error == "NameError: name 'x' is not defined"
     shown = await hub.run_cell("ann", "from IPython.display import HTML; display(HTML('<b>hi</b>'))")
     assert shown.displays[0]["text/html"] == "<b>hi</b>"
+    updated = await hub.run_cell("ann", "display('one', display_id='x').update('two'); display('three')")
+    assert [each["text/plain"] for each in updated.displays] == ["'two'", "'three'"]
 
     await hub.stop_server("ann")
     assert (await hub.server_model("ann"))["stopped"]

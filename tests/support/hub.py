@@ -23,6 +23,7 @@ from docker.errors import APIError
 from regrow.hub_config.deployment import CONFIG_VARIABLE
 from regrow.hub_config.hub_api import HubAPI
 from regrow.hub_config.proxy import ensure_proxy
+from regrow.spawner.volumes import mount_points
 
 from support.ports import free_port
 
@@ -179,7 +180,8 @@ def remove_network(network: Any) -> None:
 
 
 def _remove(data_dir: Path) -> None:
-    # A folder bound to itself, which os.path.ismount doesn't notice.
-    if f" {data_dir} " in Path("/proc/self/mounts").read_text():
-        subprocess.run(["umount", "--lazy", str(data_dir)], check=True)
+    # Forks, and the folder bound to itself, which os.path.ismount doesn't notice.
+    for point in reversed(mount_points()):
+        if point == data_dir or data_dir in point.parents:
+            subprocess.run(["umount", "--lazy", str(point)], check=True)
     shutil.rmtree(data_dir)
