@@ -101,9 +101,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _sweep(service: Service) -> None:
     while True:
         try:
+            await run_in_threadpool(service.retire_all)
             await run_in_threadpool(service.purge_expired)
         except Exception:
-            _log.exception("The recycle bin could not be emptied; it is tried again in an hour")
+            _log.exception("What is to be removed could not be; it is tried again in an hour")
         await asyncio.sleep(_SWEEP_EVERY_S)
 
 

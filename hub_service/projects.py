@@ -468,6 +468,13 @@ class Service:
                 project.owner = f"{user} (deleted {project.owner_id[:8]})"
                 project.deleted_at = project.deleted_at or now()
 
+    def retire_all(self) -> None:
+        """Do so for everybody who was deleted."""
+        with self.session() as session:
+            owners = set(session.scalars(select(Project.owner).where(Project.deleted_at.is_(None))))
+        for owner in owners:
+            self.retire(owner)
+
     # After a stop
 
     def recover(self) -> None:

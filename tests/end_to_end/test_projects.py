@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -128,8 +129,10 @@ async def test_a_fork_in_containers_costs_what_it_changes(docker_hub, new_user):
         await bash(api, ada, "cd ~/projects/large && head -c 200000000 /dev/urandom > weights.bin")
         await cell(api, ada, "%cd -q ~/projects/large\n%project publish")
         await cell(api, bob, f"%fork {ada}/large as mine")
-        assert "overlay" in await bash(api, bob, "findmnt -no FSTYPE ~/projects/mine")
-        (upper,) = (docker_hub.data_dir / "trees").iterdir()
+        kind, options = (await bash(api, bob, "findmnt -no FSTYPE,OPTIONS ~/projects/mine")).split()
+        assert kind == "overlay"
+        (upper,) = (Path(each.partition("=")[2]) for each in options.split(",") if each.startswith("upperdir="))
+        assert docker_hub.data_dir in upper.parents
         used = sum(file.lstat().st_size for file in upper.rglob("*") if file.is_file())
         assert used < 2 * 1024 * 1024
         await bash(api, bob, "cd ~/projects/mine && sudo rm -rf .git && echo x > weights.bin")
