@@ -14,6 +14,8 @@ SUBCOMMANDS = {
     "smoke": ("regrow.hub_config.smoke.SmokeApp", "Run a throwaway user's whole session and time each step."),
     "token": ("regrow.hub_config.token.TokenApp", "Mint an API token of the hub."),
     "store": ("regrow.store.app.StoreApp", "Make, measure, verify and clean a store."),
+    "project": ("regrow.client.app.ProjectApp", "List, make, publish and delete projects; snapshots of one."),
+    "fork": ("regrow.client.app.ForkApp", "Fork a project; bring a fork and its parent together."),
     "packages": ("regrow.server_extension.packages.PackagesApp", "In a server: list or reinstall added packages."),
 }
 

@@ -37,20 +37,23 @@ class HubClient:
     What the models are is described by the service itself, at `api/openapi.json`.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, timeout_s: float = 60.0) -> None:
         self.url = url.rstrip("/") + "/"
         self._token = token
         # What is on the way between a server and its hub is known: no proxy of the user's.
         self._http = httpx.Client(
             base_url=f"{self.url}api/",
             headers={"Authorization": f"token {token}"},
-            timeout=httpx.Timeout(60, connect=10),
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
             trust_env=False,
         )
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """The hub of this server or, on a laptop, the one that the environment names. Raises `NotConnected`."""
+    def from_environment(cls, timeout_s: float = 60.0) -> Self:
+        """The hub of this server or, on a laptop, the one that the environment names. Raises `NotConnected`.
+
+        An answer is waited for for `timeout_s`, but where something long is done.
+        """
         url = os.environ.get(URL_VARIABLE, "")
         token = next((os.environ[name] for name in TOKEN_VARIABLES if os.environ.get(name)), "")
         if not url or not token:
@@ -58,7 +61,7 @@ class HubClient:
                 f"This is no server of a Regrow hub. Elsewhere, set {URL_VARIABLE} to the hub's "
                 f".../services/regrow/ and {TOKEN_VARIABLES[0]} to a token of it."
             )
-        return cls(url, token)
+        return cls(url, token, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +132,7 @@ class HubClient:
         return self._request("POST", _path(owner, name, "snapshots"), snapshot)  # type: ignore[no-any-return]
 
     def keep_large(self, owner: str, name: str, folder: str, paths: list[str]) -> Iterator[Model]:
-        """Have the hub read large files of the project in `~/projects/FOLDER`; yields `reading` and `kept` as it goes."""
+        """Have the hub read large files in `~/projects/FOLDER`; yields `reading` and `kept` as it goes."""
         return self._lines("POST", _path(owner, name, "large-files"), {"folder": folder, "paths": paths})
 
     def missing_large(self, owner: str, name: str, pointers: list[Model]) -> list[Model]:

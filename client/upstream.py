@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from regrow.client.hub import HubClient, Model
-from regrow.client.working import Working, snapshot
+from regrow.client.working import Working, as_now, snapshot
+from regrow.projects.attributes import without_large
+from regrow.projects.diff import FileDiff, diff
 from regrow.projects.errors import ProjectError
 from regrow.projects.git import git
 from regrow.projects.merge import Merged, Side, Status, merge, status
-from regrow.projects.snapshot import take
+from regrow.projects.printable import printable
 from regrow.projects.states import fetch_state
 
 Progress = Callable[[str], None]
 Prefer = Side | Mapping[str, Side] | None
 
-_BASE = "refs/regrow/upstream/base"
+#: In a fork: the state of its parent that it was made from, or has merged last.
+BASE = "refs/regrow/upstream/base"
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ def news(hub: HubClient, working: Working, progress: Progress) -> News:
     """What has changed in a fork and in its parent. Raises `ProjectError` or `HubError`."""
     model, parent = _parent(hub, working)
     theirs = fetch_state(working.folder, parent["clone_url"], hub.git_environment, progress=progress)
-    progress("Taking a snapshot of what is here")
-    ours = take(working.folder, working.large_files(hub), reason="sync").snapshot.commit
+    progress("Comparing")
     base = model["base_commit"]
-    return News(_full_name(parent), base, theirs, status(working.folder, base, ours, theirs))
+    with as_now(hub, working) as ours:
+        return News(_full_name(parent), base, theirs, status(working.folder, base, ours, theirs))
 
 
 def sync(hub: HubClient, working: Working, prefer: Prefer, progress: Progress) -> Merged:
@@ -54,7 +58,7 @@ def sync(hub: HubClient, working: Working, prefer: Prefer, progress: Progress) -
     files = working.large_files(hub, (parent["owner"], parent["name"]))
     merged = merge(working.folder, files, model["base_commit"], theirs, prefer, progress=progress)
     hub.set_base(working.owner, working.name, merged.base)
-    git(working.folder, "update-ref", _BASE, merged.base)
+    git(working.folder, "update-ref", BASE, merged.base)
     return merged
 
 
@@ -71,19 +75,45 @@ def accept(hub: HubClient, working: Working, offer_id: str, prefer: Prefer, prog
     Raises `MergeConflict` and other `ProjectError`, or `HubError`; nothing is half-merged, and the offer stays open.
     """
     offered = find_offer(hub, working, offer_id)
-    url = hub.project(working.owner, working.name)["clone_url"]
-    theirs = fetch_state(working.folder, url, hub.git_environment, ref=offered["ref"], progress=progress)
+    if offered["state"] != "open":
+        raise ProjectError(f"That offer was {offered['state']} already. Nothing was changed.")
+    theirs = _fetch_offer(hub, working, offered, progress)
     merged = merge(working.folder, working.large_files(hub), offered["base_commit"], theirs, prefer, progress=progress)
     hub.decide(offered["id"], "accepted")
     return merged
 
 
+def review(hub: HubClient, working: Working, offer_id: str, progress: Progress) -> tuple[Model, list[FileDiff]]:
+    """An offer to `working`, and what it would change in what the fork began with.
+
+    Raises `ProjectError` or `HubError`.
+    """
+    offered = find_offer(hub, working, offer_id)
+    theirs = _fetch_offer(hub, working, offered, progress)
+    base, commit = (_files_of(working.folder, each) for each in (offered["base_commit"], theirs))
+    return offered, diff(working.folder, base, commit, files=working.large_files(hub))
+
+
 def find_offer(hub: HubClient, working: Working, offer_id: str) -> Model:
-    """The offer to `working` whose id begins so. Raises `ProjectError` or `HubError`."""
-    found = [each for each in hub.offers(working.owner, working.name) if each["id"].startswith(offer_id)]
+    """The offer to or of `working` whose id begins so. Raises `ProjectError` or `HubError`."""
+    found = [each for each in hub.offers(working.owner, working.name) if offer_id and each["id"].startswith(offer_id)]
     if len(found) != 1:
-        raise ProjectError(f"{working.full_name} has {'no' if not found else 'more than one'} offer {offer_id}.")
+        raise ProjectError(
+            f"{working.full_name} has {'no' if not found else 'more than one'} offer {printable(offer_id)!r}."
+        )
     return found[0]
+
+
+def _fetch_offer(hub: HubClient, working: Working, offered: Model, progress: Progress) -> str:
+    if offered["project"] != working.full_name:
+        raise ProjectError(f"That offer is made to {offered['project']}: it is for its owner to look at and accept.")
+    url = hub.project(working.owner, working.name)["clone_url"]
+    return fetch_state(working.folder, url, hub.git_environment, ref=offered["ref"], progress=progress)
+
+
+def _files_of(project: Path, commit: str) -> str:
+    """The tree of a state's files, without the attributes that clones get."""
+    return without_large(project, git(project, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
 
 
 def _parent(hub: HubClient, working: Working) -> tuple[Model, Model]:

@@ -15,7 +15,7 @@ from regrow.client.large_files import HubLargeFiles
 from regrow.projects import create as creating
 from regrow.projects.errors import NotAProject, ProjectError
 from regrow.projects.git import GitError, git
-from regrow.projects.snapshot import Taken, take
+from regrow.projects.snapshot import REFS, Taken, take
 from regrow.projects.states import make_state, push_state
 
 Progress = Callable[[str], None]
@@ -181,6 +181,20 @@ def snapshot(hub: HubClient, working: Working, progress: Progress, name: str = "
     }
     model = hub.add_snapshot(working.owner, working.name, about)
     return Sent(taken, model, [*taken.warnings, *state.warnings])
+
+
+@contextlib.contextmanager
+def as_now(hub: HubClient, working: Working) -> Iterator[str]:
+    """The commit of a snapshot of the files as they are, to compare with; it is in no history afterwards.
+
+    Raises `ProjectError` or `HubError`.
+    """
+    taken = take(working.folder, working.large_files(hub), reason="diff")
+    try:
+        yield taken.snapshot.commit
+    finally:
+        if taken.is_new:
+            git(working.folder, "update-ref", "-d", f"{REFS}/{taken.snapshot.id}", taken.snapshot.commit)
 
 
 def publish(hub: HubClient, working: Working, visibility: str, team: str, progress: Progress) -> Published:

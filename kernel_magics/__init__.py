@@ -1,4 +1,4 @@
-"""The IPython extension: `%%cpp`, `%build`, `%gpu`.
+"""The IPython extension: `%%cpp`, `%build`, `%gpu`, `%project`, `%fork`.
 
 Every kernel loads it at its start, so it imports nothing that a kernel has not imported already: each magic's
 module comes in at the magic's first use, and the record of builds only after a cell that ran other programs.
@@ -15,6 +15,8 @@ MAGICS = {
     "cpp": "regrow.kernel_magics.cpp_magic",
     "build": "regrow.kernel_magics.build_magic",
     "gpu": "regrow.kernel_magics.gpu_magic",
+    "project": "regrow.kernel_magics.project_magic",
+    "fork": "regrow.kernel_magics.fork_magic",
 }
 
 
@@ -67,7 +69,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.regrow_cell_watch = watch
     shell.events.register("pre_run_cell", watch.before)
     shell.events.register("post_run_cell", watch.after)
-    shell.set_hook("complete_command", _complete, re_key="%+(cpp|build|gpu)")
+    shell.set_hook("complete_command", _complete, re_key=f"%+({'|'.join(MAGICS)})")
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -78,7 +80,7 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 def _complete(shell: Any, event: Any) -> list[str]:
-    """The options of our magics, for the Tab key."""
-    from .completion import options_of
+    """What may follow on the lines of our magics, for the Tab key."""
+    from .completion import completions
 
-    return options_of(event.line)
+    return completions(event.text_until_cursor)

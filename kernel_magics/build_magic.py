@@ -11,11 +11,13 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from . import build_record, tables
+from regrow.client import tables
+from regrow.client.errors import OptionError
+from regrow.client.options import help_text, parse, refuse_words
+
+from . import build_record, display
 from .build_packages import printable
 from .build_record import BuildError, Package
-from .errors import OptionError
-from .options import help_text, parse, refuse_words
 from .prefixes import owner, prefixes
 from .usages import BUILD
 
@@ -53,7 +55,7 @@ class BuildMagics(Magics):
         if package is not None:
             print(_files_text(found, package))
             return
-        tables.show(rich(found), plain(found))
+        display.show(rich(found), plain(found))
 
 
 def listings(env: Mapping[str, str]) -> list[Listing]:

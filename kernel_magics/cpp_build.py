@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regrow.client.errors import OptionError
+
 from . import cpp_cache, cpp_shadows, process, toolchain, wrapping
-from .errors import MagicError, OptionError
+from .errors import MagicError
 from .prefixes import prefixes
 
 # Messages longer than this many lines are cut: a template's can fill the notebook.

@@ -12,9 +12,11 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
+from regrow.client.errors import OptionError
+from regrow.client.options import Parsed, help_text, parse
+
 from . import cpp_build, cpp_module, process, toolchain
-from .errors import MagicError, OptionError
-from .options import Parsed, help_text, parse
+from .errors import MagicError
 from .usages import CPP
 
 _SIGNALS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from regrow.client.errors import ShownError
 
-class MagicError(Exception):
+
+class MagicError(ShownError):
     """Base of this part's errors: what happened, to what, and what to do now.
 
     `details` is shown above the message, as it is (it may hold ANSI colours): a compiler's diagnostics.
@@ -14,10 +16,6 @@ class MagicError(Exception):
         self.details = details
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback; the cell still fails, so "Run All" stops here."""
+        """What IPython shows in place of a traceback."""
         shown = [self.details.rstrip("\n")] if self.details else []
-        return [*shown, f"{type(self).__name__}: {self}"]
-
-
-class OptionError(MagicError):
-    """The line of a magic cannot be understood."""
+        return [*shown, *super()._render_traceback_()]

@@ -10,12 +10,14 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from . import gpu_devices, gpu_variables, tables
+from regrow.client import tables
+from regrow.client.options import help_text, parse, refuse_words
+from regrow.client.tables import size_text
+
+from . import display, gpu_devices, gpu_variables
 from .gpu_devices import Device, GpuError, Reader
 from .gpu_holders import Holder, holder_of
 from .gpu_variables import Account
-from .options import help_text, parse, refuse_words
-from .tables import size_text
 from .usages import GPU
 
 _MINE, _OTHERS, _ELSEWHERE = "#4c78a8", "#f58518", "#9d9da1"
@@ -56,7 +58,7 @@ class GpuMagics(Magics):
                 print(free(self.shell))
             else:
                 found = report(self.shell)
-                tables.show(rich(found), plain(found))
+                display.show(rich(found), plain(found))
         except GpuError as error:
             # A server without a GPU is no mistake in the notebook: the cells that follow may run.
             print(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .options import Option, Usage
+from regrow.client import usages
+from regrow.client.options import Option, Usage
 
 CPP = Usage(
     magic="%%cpp",
@@ -34,4 +35,4 @@ GPU = Usage(
     example="%gpu free",
 )
 
-ALL = (CPP, BUILD, GPU)
+ALL = (CPP, BUILD, GPU, *usages.ALL)

@@ -90,7 +90,7 @@ class Kernel:
                 outcome.stdout += content["text"]
             else:
                 outcome.stderr += content["text"]
-        elif kind in ("display_data", "execute_result"):
+        elif kind in ("display_data", "execute_result", "update_display_data"):
             outcome.displays.append(content["data"])
         elif kind == "error":
             outcome.ename, outcome.evalue = content["ename"], content["evalue"]

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_kernel import Kernel
 
+from regrow.client.errors import OptionError
+from regrow.client.options import HELP, Usage, help_text, parse
 from regrow.kernel_magics import usages
-from regrow.kernel_magics.errors import OptionError
-from regrow.kernel_magics.options import HELP, Usage, help_text, parse
 
-PAGE = Path(__file__).parents[2] / "docs" / "cells.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "cells.md", DOCS / "projects.md"]
 NAMES = {option.name for usage in usages.ALL for option in (*usage.options, HELP)}
 
 words = st.text(max_size=8).filter(lambda word: word.partition("=")[0] not in NAMES)
@@ -58,13 +59,13 @@ def test_a_wrong_line_is_explained(line: str, words: str) -> None:
 
 @pytest.mark.parametrize("usage", usages.ALL, ids=lambda usage: usage.magic)
 def test_every_option_is_on_the_page_and_in_the_help_with_the_same_words(usage: Usage) -> None:
-    page = PAGE.read_text()
-    _, _, after = page.partition(f"\n## `{usage.magic}`")
-    section = after.partition("\n## ")[0]
-    assert section, f"docs/cells.md has no section for {usage.magic}"
+    text = "".join(page.read_text() for page in PAGES)
+    _, _, after = text.partition(f"# `{usage.magic}`\n")
+    section = after.partition("\n#")[0]
+    assert section, f"no page has a section for {usage.magic}"
     for option in (*usage.options, HELP):
         shown = f"{option.name} {option.metavar}".strip()
-        assert f"| `{shown}` | {option.help} |" in section, f"docs/cells.md lacks {usage.magic} {shown}"
+        assert f"| `{shown}` | {option.help} |" in section, f"its section lacks {usage.magic} {shown}"
         assert shown in help_text(usage)
     if usage.words:
         assert f"| `{usage.words}` | {usage.words_help} |" in section

@@ -1,22 +1,13 @@
-"""Tables under a cell: HTML for notebooks, with every text escaped, and plain text for everything else."""
+"""Tables: HTML for notebooks, with every text escaped, and plain text for everything else."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
-from .build_packages import printable
+from regrow.projects.printable import printable
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-def show(rich: str, plain: str) -> None:
-    """Display both; the front end takes what it can."""
-    from IPython.display import display
-
-    data: dict[str, Any] = {"text/plain": plain, "text/html": rich}
-    display(data, raw=True)  # type: ignore[no-untyped-call]
 
 
 def size_text(size: float) -> str:

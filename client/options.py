@@ -1,4 +1,4 @@
-"""The options of a magic's line: a table per magic, for parsing, `--help`, completion and the docs."""
+"""The options of a command's line: a table per command, for parsing, `--help`, completion and the docs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .errors import OptionError
+from regrow.client.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a magic accepts. `words` describes what else may stand on its line, empty if nothing may."""
+    """What a magic or a command accepts. `words` describes what else may stand on its line, empty if nothing may."""
 
     magic: str
     summary: str
@@ -68,6 +68,11 @@ def parse(usage: Usage, line: str) -> Parsed:
         raise OptionError(
             f"The line of {usage.magic} cannot be read: {str(error).lower()}. Close the quotes."
         ) from None
+    return parse_words(usage, tokens)
+
+
+def parse_words(usage: Usage, tokens: Sequence[str]) -> Parsed:
+    """The same of words that a shell has taken apart already. Raises OptionError."""
     by_name = {option.name: option for option in (*usage.options, HELP)}
     parsed = Parsed()
     position = 0
@@ -79,7 +84,7 @@ def parse(usage: Usage, line: str) -> Parsed:
             parsed.words.append(tokens[position - 1])
             continue
         if option.takes_rest:
-            given = ([value] if equals else []) + tokens[position:]
+            given = [*([value] if equals else []), *tokens[position:]]
             position = len(tokens)
         elif option.metavar and equals:
             given = [value]
