@@ -22,7 +22,7 @@ bench: install ## run the benchmarks (one of them: ONLY=spawn)
 
 screenshots: EXTRAS = test
 screenshots: install ## take the pictures of the documentation again
-	REGROW_SCREENSHOTS=docs/images $(BIN)/pytest tests/end_to_end/test_tour.py
+	REGROW_SCREENSHOTS=docs/images $(BIN)/pytest tests/end_to_end/test_tour.py tests/end_to_end/test_projects_in_the_browser.py
 
 lint: EXTRAS = test,lint
 lint: install ## ruff and mypy

@@ -19,6 +19,7 @@ from regrow.hub_service.auth import HubSignIn, browser_router, check_scope, unau
 from regrow.hub_service.errors import Refused
 from regrow.hub_service.git_http import git_router
 from regrow.hub_service.lfs import lfs_router
+from regrow.hub_service.pages import pages_router
 from regrow.hub_service.projects import Service
 from regrow.hub_service.scopes import READ, WRITE
 from regrow.hub_service.viewer import owns
@@ -49,6 +50,7 @@ def create_app(service: Service, sign_in: HubSignIn, prefix: str = "/") -> FastA
     paths.include_router(git_router(authorize), include_in_schema=False)
     paths.include_router(lfs_router(authorize, lambda: service.store), include_in_schema=False)
     paths.include_router(browser_router(prefix))
+    paths.include_router(pages_router(prefix))
     app.include_router(paths)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(ProjectError, _refused)
