@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -45,7 +45,7 @@ def create_app(service: Service, sign_in: HubSignIn, prefix: str = "/") -> FastA
     )
     app.state.service = service
     app.state.sign_in = sign_in
-    paths = APIRouter(prefix=prefix.rstrip("/"))
+    paths = APIRouter(prefix=prefix.rstrip("/"), dependencies=[Depends(_check_text)])
     paths.include_router(projects_api.router)
     paths.include_router(git_router(authorize), include_in_schema=False)
     paths.include_router(lfs_router(authorize, lambda: service.store), include_in_schema=False)
@@ -87,6 +87,12 @@ async def authorize(request: Request, owner: str, name: str, write: bool) -> Acc
         if not viewer.name:
             raise unauthorized(str(error)) from error
         raise HTTPException(error.status, str(error)) from error
+
+
+async def _check_text(request: Request) -> None:
+    # PostgreSQL can't even look for it.
+    if any("\0" in str(value) for value in (*request.path_params.values(), *request.query_params.values())):
+        raise HTTPException(404, "There is nothing of that name.")
 
 
 @asynccontextmanager

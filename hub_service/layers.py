@@ -98,11 +98,13 @@ def build(
 
 
 def discard(layer: Path) -> None:
-    """Remove what is left of a layer that nothing stands on."""
+    """Remove what is left of a layer that nothing stands on, or of anything else that `Service` has made."""
     if (layer / "merged").is_mount():
         unmount(layer / "merged")
-    if layer.exists():
+    if layer.is_dir() and not layer.is_symlink():
         shutil.rmtree(layer)
+    else:
+        layer.unlink(missing_ok=True)
 
 
 def sweep_large(places: Places) -> None:

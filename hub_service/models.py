@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ from regrow.hub_service.registry.tables import Offer, Project, Snapshot
 from regrow.hub_service.viewer import Viewer, owns, sees
 
 Visibility = Literal["private", "team", "hub", "public"]
+# What would steer a terminal, or can't be in PostgreSQL (NUL), is no text.
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 
 
 class Model(BaseModel):
@@ -21,7 +24,7 @@ class Model(BaseModel):
 
 class NewProject(Model):
     name: str
-    description: str = Field("", max_length=2000)
+    description: Text = Field("", max_length=2000)
 
 
 class SnapshotModel(Model):
@@ -69,9 +72,9 @@ class LineageModel(Model):
 
 class NewSnapshot(Model):
     id: str = Field(pattern=r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}$")
-    name: str = Field("", max_length=200)
+    name: Line = Field("", max_length=200)
     reason: str = Field("hand", pattern=r"^[a-z]{1,16}$")
-    branch: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
+    branch: Line = Field("main", max_length=255)
     environment: dict[str, Any] = {}
 
 
@@ -89,13 +92,13 @@ class PointerModel(Model):
 
 class Publication(Model):
     visibility: Visibility
-    team: str = ""
-    snapshot: str = ""
+    team: Line = ""
+    snapshot: Line = ""
 
 
 class NewFork(Model):
     name: str
-    snapshot: str = ""
+    snapshot: Line = ""
 
 
 class Base(Model):
@@ -103,8 +106,8 @@ class Base(Model):
 
 
 class NewOffer(Model):
-    snapshot: str = ""
-    message: str = Field("", max_length=2000)
+    snapshot: Line = ""
+    message: Text = Field("", max_length=2000)
 
 
 class Decision(Model):

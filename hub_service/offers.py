@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from regrow.hub_service.errors import Forbidden, NotFound, Refused
 from regrow.hub_service.projects import Service
-from regrow.hub_service.registry.tables import LargeObject, Offer, Project, new_id, now
+from regrow.hub_service.registry.tables import Offer, Project, new_id, now
 from regrow.hub_service.viewer import Viewer, owns, sees
 from regrow.projects.changes import pointers_of_tree
 from regrow.projects.git import git
@@ -42,12 +42,9 @@ def make(service: Service, viewer: Viewer, fork: Project, snapshot_id: str, mess
         f"refs/regrow/states/{snapshot.id}:{ref}",
         settings=("transfer.fsckObjects=true", "fetch.unpackLimit=1"),
     )
+    # What the owner needs of the fork's large files is theirs to fetch from now on.
+    service.add_large(parent, pointers_of_tree(repository, snapshot.commit).values(), inherited=True)
     with service.session() as session, session.begin():
-        # What the owner needs of the fork's large files is theirs to fetch from now on.
-        for pointer in set(pointers_of_tree(repository, snapshot.commit).values()):
-            if session.get(LargeObject, (parent.id, pointer.oid)) is None:
-                row = LargeObject(project_id=parent.id, oid=pointer.oid, size=pointer.size, inherited=True)
-                session.add(row)
         session.add(made)
     return made
 

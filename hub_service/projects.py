@@ -11,14 +11,14 @@ import logging
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,7 @@ from regrow.projects.create import check_name
 from regrow.projects.errors import ProjectError
 from regrow.projects.git import GitError, git
 from regrow.projects.pointers import Pointer
+from regrow.projects.printable import printable
 from regrow.store import NotKept, Store
 
 Progress = Callable[[str], None]
@@ -60,6 +61,10 @@ class Service:
     #: The URL of a project's repository, for those who clone it: told owner and name.
     clone_url: Callable[[str, str], str] = lambda owner, name: f"/git/{owner}/{name}.git"
     _layer_locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    _layers_used: int = 0
+    _sweep_lock: threading.Lock = field(default_factory=threading.Lock)
+    # Between the store and the rows that say who needs what is in it.
+    _large_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def session(self) -> Session:
         """A session with the registry, to be used in a `with`."""
@@ -116,14 +121,15 @@ class Service:
     def create(self, viewer: Viewer, name: str, description: str = "") -> Project:
         """A new private project of `viewer`'s, with an empty repository. Raises `Refused`."""
         project = self._reserve(viewer, name, description)
-        repositories.create(self.places.repository(project.id))
-        return self._completed(project)
+        try:
+            repositories.create(self.places.repository(project.id))
+            return self._completed(project)
+        except BaseException:
+            self._undo(project)
+            raise
 
     def _reserve(self, viewer: Viewer, name: str, description: str = "", **values: Any) -> Project:
-        try:
-            check_name(name)
-        except ProjectError as error:
-            raise Refused(str(error), 400) from error
+        _check_name(name)
         with self.session() as session, session.begin():
             mine = select(func.count()).select_from(Project)
             mine = mine.where(Project.owner == viewer.name, Project.deleted_at.is_(None))
@@ -170,13 +176,16 @@ class Service:
         commit = repositories.refs(repository, "refs/regrow/states/").get(ref)
         if commit is None:
             raise Refused(f"{project.owner}/{project.name} has no state {snapshot_id}: it was not pushed.", 400)
-        if len(json.dumps(environment)) > _MOST_ENVIRONMENT_BYTES:
-            raise Refused("The description of the environment is too long.", 400)
+        if not repositories.is_branch(branch):
+            raise Refused(f"{printable(branch)!r} can't be a branch.", 400)
+        _check_environment(environment)
         with self.session() as session, session.begin():
             there = set(session.scalars(select(LargeObject.oid).where(LargeObject.project_id == project.id)))
             missing = [p for p, pointer in pointers_of_tree(repository, commit).items() if pointer.oid not in there]
             if missing:
-                raise Refused(f"The content of {missing[0]} was not sent, and neither was the snapshot taken.", 400)
+                raise Refused(
+                    f"The content of {printable(missing[0])} was not sent, and neither was the snapshot taken.", 400
+                )
             made = session.merge(
                 Snapshot(
                     project_id=project.id,
@@ -191,12 +200,22 @@ class Service:
             session.get_one(Project, project.id).changed_at = now()
         return made
 
-    def add_large(self, project: Project, pointers: Iterable[Pointer]) -> None:
-        """Note that the project refers to large files that are in the store."""
-        with self.session() as session, session.begin():
-            for pointer in set(pointers):
-                if session.get(LargeObject, (project.id, pointer.oid)) is None:
-                    session.add(LargeObject(project_id=project.id, oid=pointer.oid, size=pointer.size))
+    def add_large(self, project: Project, pointers: Iterable[Pointer], inherited: bool = False) -> None:
+        """Note that the project refers to large files that are in the store. Raises `Refused`."""
+        with self._large_lock, self.session() as session, session.begin():
+            there = set(session.scalars(select(LargeObject.oid).where(LargeObject.project_id == project.id)))
+            for oid, pointer in {each.oid: each for each in pointers}.items():
+                if oid not in there:
+                    self._check_kept(pointer)
+                    row = LargeObject(project_id=project.id, oid=oid, size=pointer.size, inherited=inherited)
+                    session.add(row)
+
+    def _check_kept(self, pointer: Pointer) -> None:
+        try:
+            self.store.recipe(pointer.name)
+        except NotKept as error:
+            # Whoever had it alone until now has deleted it for good, just before.
+            raise Refused(f"The large file {pointer.oid[:16]}… was removed a moment ago. Try again.") from error
 
     def large(self, project: Project) -> ProjectsLargeObjects:
         """The large files of a project, for git-lfs."""
@@ -214,21 +233,20 @@ class Service:
             raise Refused(
                 f"You are in no group {team!r} of this hub." if team else "Name the group to share it with.", 400
             )
-        snapshot = None
-        if visibility != "private":
-            snapshot = self.snapshot(project, snapshot_id)
-            repository = self.places.repository(project.id)
-            before = repositories.refs(repository, repositories.PUBLISHED).get(repositories.PUBLISHED)
-            repositories.set_ref(repository, repositories.PUBLISHED, snapshot.commit, before)
-        with self.session() as session, session.begin():
-            changed = session.get_one(Project, project.id)
-            changed.visibility, changed.team = visibility, team if visibility == "team" else ""
-            changed.changed_at = now()
+        snapshot = self.snapshot(project, snapshot_id) if visibility != "private" else None
+        with self._using_layers():
             if snapshot:
-                changed.published_id = snapshot.id
-        if snapshot:
-            self.layer(changed, snapshot, progress)
-            self.sweep_layers()
+                self.layer(project, snapshot, progress)
+                repository = self.places.repository(project.id)
+                before = repositories.refs(repository, repositories.PUBLISHED).get(repositories.PUBLISHED)
+                repositories.set_ref(repository, repositories.PUBLISHED, snapshot.commit, before)
+            with self.session() as session, session.begin():
+                changed = session.get_one(Project, project.id)
+                changed.visibility, changed.team = visibility, team if visibility == "team" else ""
+                changed.changed_at = now()
+                if snapshot:
+                    changed.published_id = snapshot.id
+        self.sweep_layers()
         return changed
 
     def snapshot(self, project: Project, snapshot_id: str = "") -> Snapshot:
@@ -245,22 +263,34 @@ class Service:
     # Forks
 
     def layer(self, project: Project, snapshot: Snapshot, progress: Progress) -> Layer:
-        """The layer of a snapshot, made if it is missing."""
+        """The layer of a snapshot, made if it is missing. It is there as long as `_using_layers`."""
         owner = self._user_id(project.owner)
         kind = trees.kind_for(self.places.trees)
-        with self._layer_locks[snapshot.commit], self.session() as session:
-            same = (Layer.commit == snapshot.commit, Layer.uid == owner)
-            if (found := session.scalars(select(Layer).where(*same)).first()) is not None:
-                return found
-            repository = self.places.repository(project.id)
-            base = self._base(session, project, snapshot, owner) if kind == "overlay" else None
+        with self._layer_locks[snapshot.commit]:
+            with self.session() as session:
+                same = (Layer.commit == snapshot.commit, Layer.uid == owner)
+                if (found := session.scalars(select(Layer).where(*same)).first()) is not None:
+                    return found
+                base = self._base(session, project, snapshot, owner) if kind == "overlay" else None
             made = Layer(id=new_id(), commit=snapshot.commit, uid=owner, base_id=base.id if base else None)
-            state = layers.State(repository, snapshot.commit, snapshot.branch)
+            state = layers.State(self.places.repository(project.id), snapshot.commit, snapshot.branch)
             under = (base.id, base.commit) if base else None
+            # It takes minutes, in which no connection to the registry is held.
             layers.build(self.places, self.store, made.id, state, owner, under, progress)
-            session.add(made)
-            session.commit()
+            with self.session() as session, session.begin():
+                session.add(made)
             return made
+
+    @contextmanager
+    def _using_layers(self) -> Iterator[None]:
+        """While this lasts, layers stay that nothing in the registry stands on yet."""
+        with self._sweep_lock:
+            self._layers_used += 1
+        try:
+            yield
+        finally:
+            with self._sweep_lock:
+                self._layers_used -= 1
 
     def _base(self, session: Session, project: Project, snapshot: Snapshot, owner: int) -> Layer | None:
         """The layer that the one of `snapshot` is best made on: of the project itself, or that it is a fork by."""
@@ -291,6 +321,7 @@ class Service:
         snapshot = self.snapshot(source, snapshot_id if mine else source.published_id)
         owner = self._user_id(viewer.name)
         kind = trees.kind_for(self.places.trees)
+        _check_name(name)
         taken = self.places.projects_of(viewer.name) / name
         if taken.is_symlink() or taken.exists():
             raise Refused(f"There is something in your projects named {name} already. Choose another name.")
@@ -298,24 +329,30 @@ class Service:
             viewer, name, source.description, parent_id=source.id, base_commit=snapshot.commit, tree=kind
         )
         try:
-            layer = self.layer(source, snapshot, progress)
-            if layer.uid != owner:
-                raise Refused("Your files belong to another user id than the project's: ask your administrator.")
-            progress("Making the fork")
-            chain = self._chain(layer)
-            self._fork_repository(project, chain, snapshot)
-            self._inherit_large(project, snapshot, source)
-            config = _git_config(self.clone_url(viewer.name, name), self.clone_url(source.owner, source.name))
-            about = {"id": project.id, "owner": viewer.name, "name": name}
-            files = {".git/config": config, ".git/regrow/project.json": json.dumps(about)}
-            trees.make(self.places, project.id, kind, chain, files, owner)
-            trees.attach(self.places, project.id, kind, chain, viewer.name, name, owner)
-            return self._completed(project, layer_id=layer.id), snapshot
+            with self._using_layers():
+                layer = self.layer(source, snapshot, progress)
+                if layer.uid != owner:
+                    raise Refused("Your files belong to another user id than the project's: ask your administrator.")
+                self._make_fork(project, source, snapshot, layer, progress)
+                return self._completed(project, layer_id=layer.id), snapshot
         except BaseException as error:
             self._undo(project)
             if isinstance(error, trees.InUse):
                 raise Refused(f"The fork can't be put into your projects: {error.strerror}.") from error
             raise
+
+    def _make_fork(
+        self, project: Project, source: Project, snapshot: Snapshot, layer: Layer, progress: Progress
+    ) -> None:
+        progress("Making the fork")
+        chain = self._chain(layer)
+        self._fork_repository(project, chain, snapshot)
+        self._inherit(project, snapshot, source)
+        config = _git_config(self.clone_url(project.owner, project.name), self.clone_url(source.owner, source.name))
+        about = {"id": project.id, "owner": project.owner, "name": project.name}
+        files = {".git/config": config, trees.ABOUT: json.dumps(about)}
+        trees.make(self.places, project.id, project.tree, chain, files, layer.uid)
+        trees.attach(self.places, project.id, project.tree, chain, project.owner, project.name, layer.uid)
 
     def _fork_repository(self, project: Project, chain: list[str], snapshot: Snapshot) -> None:
         head = _branch_head(self.places.layer_tree(chain[0]), snapshot.branch)
@@ -325,13 +362,13 @@ class Service:
         packs = [self.places.layer_tree(layer) / ".git/objects/pack" for layer in chain]
         repositories.fork(packs, refs, self.places.repository(project.id))
 
-    def _inherit_large(self, project: Project, snapshot: Snapshot, source: Project) -> None:
+    def _inherit(self, project: Project, snapshot: Snapshot, source: Project) -> None:
+        """What a fork's rows have of the project that it was made of."""
+        pointers = set(pointers_of_tree(self.places.repository(project.id), snapshot.commit).values())
+        if self.large(source).has(each.oid for each in pointers).keys() < {each.oid for each in pointers}:
+            raise NotFound(f"{source.owner}/{source.name} was deleted meanwhile.")
+        self.add_large(project, pointers, inherited=True)
         with self.session() as session, session.begin():
-            repository = self.places.repository(project.id)
-            wanted = {pointer.oid: pointer for pointer in pointers_of_tree(repository, snapshot.commit).values()}
-            for row in session.scalars(select(LargeObject).where(LargeObject.project_id == source.id)):
-                if row.oid in wanted:
-                    session.add(LargeObject(project_id=project.id, oid=row.oid, size=row.size, inherited=True))
             session.add(
                 Snapshot(
                     project_id=project.id,
@@ -359,25 +396,30 @@ class Service:
     def delete(self, project: Project) -> None:
         """Put a project into the recycle bin, with its working tree. Raises `OSError`."""
         trees.detach(self.places, project.id, project.tree, project.owner, project.name)
-        with self.session() as session, session.begin():
-            session.get_one(Project, project.id).deleted_at = now()
+        self._set_deleted(project, now())
 
     def undelete(self, project: Project) -> Project:
         """Take a project out of the recycle bin. Raises `Refused`."""
+        self._set_deleted(project, None)
+        try:
+            self._put_back(project)
+        except BaseException as error:
+            self._set_deleted(project, project.deleted_at)
+            if isinstance(error, trees.InUse):
+                raise Refused(f"{project.name} can't be put back: {error.strerror}.") from error
+            raise
+        with self.session() as session:
+            return session.get_one(Project, project.id)
+
+    def _set_deleted(self, project: Project, at: datetime | None) -> None:
         with self.session() as session, session.begin():
-            there = session.get_one(Project, project.id)
-            there.deleted_at = None
+            session.get_one(Project, project.id).deleted_at = at
             try:
                 session.flush()
             except IntegrityError as error:
                 raise Refused(
                     f"You have another project {project.name} now. Delete or rename that one first."
                 ) from error
-            try:
-                self._put_back(there)
-            except trees.InUse as error:
-                raise Refused(f"{project.name} can't be put back: {error.strerror}.") from error
-        return there
 
     def _put_back(self, project: Project) -> None:
         if project.tree == "overlay":
@@ -394,13 +436,17 @@ class Service:
 
     def purge(self, project: Project) -> None:
         """Remove for good a project that is in the recycle bin. Its forks are not touched."""
+        with self._large_lock:
+            with self.session() as session, session.begin():
+                gone = session.get_one(Project, project.id)
+                gone.purged_at, gone.layer_id, gone.description = now(), None, ""
+                gone.visibility, gone.published_id, gone.snapshots = "private", "", []
+                lost = self._forget_large(session, gone)
+            for oid in lost:
+                with suppress(NotKept):
+                    self.store.drop(Pointer(oid, 0).name)
+        # Nobody sees it any more: what a stop leaves of it is removed at the next start.
         self._discard(project)
-        with self.session() as session, session.begin():
-            gone = session.get_one(Project, project.id)
-            gone.purged_at, gone.layer_id, gone.description = now(), None, ""
-            gone.visibility, gone.published_id, gone.snapshots = "private", "", []
-            lost = self._forget_large(session, gone)
-        self._drop_large(lost)
         self.sweep_layers()
 
     def purge_expired(self) -> None:
@@ -427,13 +473,20 @@ class Service:
             oid for oid in oids if session.scalars(select(LargeObject).where(LargeObject.oid == oid)).first() is None
         ]
 
-    def _drop_large(self, oids: list[str]) -> None:
-        for oid in oids:
-            with suppress(NotKept):
-                self.store.drop(Pointer(oid, 0).name)
-
     def sweep_layers(self) -> None:
-        """Remove the layers that no fork stands on and that nobody is about to fork."""
+        """Remove the layers that no fork stands on and that nobody is about to fork.
+
+        While forks are being made nothing is done: there is a next time.
+        """
+        with self._sweep_lock:
+            if self._layers_used:
+                return
+            gone = [self._set_aside(layer) for layer in self._forget_unused_layers()]
+        for folder in gone:
+            layers.discard(folder)
+        layers.sweep_large(self.places)
+
+    def _forget_unused_layers(self) -> list[Layer]:
         with self.session() as session, session.begin():
             used = set(session.scalars(select(Project.layer_id).where(Project.layer_id.is_not(None))))
             published = (
@@ -450,9 +503,11 @@ class Service:
             for layer in sorted(unused, key=lambda each: each.base_id is None):
                 session.delete(layer)
                 session.flush()
-        for layer in unused:
-            layers.discard(self.places.layers / layer.id)
-        layers.sweep_large(self.places)
+        return unused
+
+    def _set_aside(self, layer: Layer) -> Path:
+        folder = self.places.layers / layer.id
+        return folder.rename(folder.with_suffix(".gone"))
 
     def retire(self, user: str) -> None:
         """Take what belonged to a deleted user of the same name from `user`: into the recycle bin, under no name.
@@ -481,13 +536,10 @@ class Service:
         """Take back what was cut off, and mount the working trees of forks again. Call it once, at the start."""
         with self.session() as session:
             cut_off = list(session.scalars(select(Project).where(~Project.is_whole)))
-            known = set(session.scalars(select(Layer.id)))
             live = list(session.scalars(select(Project).where(Project.is_whole, Project.deleted_at.is_(None))))
         for project in cut_off:
             self._undo(project)
-        for left in self.places.layers.iterdir():
-            if left.name not in known:
-                layers.discard(left)
+        self._remove_unknown()
         for project in live:
             try:
                 if project.tree == "overlay" and not trees.mount_point(self.places, project.id):
@@ -497,8 +549,27 @@ class Service:
             except (OSError, Refused) as error:
                 _log.error("The files of %s/%s are not where they belong: %s", project.owner, project.name, error)
 
+    def _remove_unknown(self) -> None:
+        """Remove what operations that were cut off have left on disk."""
+        with self.session() as session:
+            projects = set(session.scalars(select(Project.id).where(Project.purged_at.is_(None))))
+            known = {
+                self.places.repositories: {self.places.repository(each).name for each in projects},
+                self.places.trees: projects,
+                self.places.bin: projects,
+                self.places.layers: set(session.scalars(select(Layer.id))),
+            }
+        for place, names in known.items():
+            for left in place.iterdir():
+                if left.name not in names:
+                    try:
+                        layers.discard(left)
+                    except OSError as error:
+                        _log.error("%s is of no use, and can't be removed: %s", left, error)
+        self.sweep_layers()
+
     def _undo(self, project: Project) -> None:
-        if project.tree != "plain":
+        if project.tree == "overlay" or trees.is_of(self.places, project.id, project.owner, project.name):
             trees.detach(self.places, project.id, project.tree, project.owner, project.name)
         self._discard(project)
         with self.session() as session, session.begin():
@@ -509,13 +580,16 @@ class Service:
     def bytes_used(self, user: str) -> int:
         """What counts for a user's quota: their repositories, and large files that they brought, each once."""
         with self.session() as session:
-            mine = select(Project.id).where(Project.owner == user, Project.purged_at.is_(None))
-            projects = list(session.scalars(mine))
-            large = select(LargeObject.oid, LargeObject.size).where(
-                LargeObject.project_id.in_(projects), ~LargeObject.inherited
-            )
-            size: int = sum(row.size for row in session.execute(large.distinct()))
-        return size + sum(repositories.size_bytes(self.places.repository(project)) for project in projects)
+            mine = list(session.scalars(_counted(user)))
+        large = sum(self.brought(user).values())
+        return large + sum(repositories.size_bytes(self.places.repository(project)) for project in mine)
+
+    def brought(self, user: str) -> dict[str, int]:
+        """The large files that count for a user's quota: oid and bytes."""
+        query = select(LargeObject.oid, LargeObject.size)
+        query = query.where(LargeObject.project_id.in_(_counted(user)), ~LargeObject.inherited)
+        with self.session() as session:
+            return {row.oid: row.size for row in session.execute(query)}
 
     def bytes_left(self, user: str) -> int | None:
         """How much more a user may bring, in bytes; None: as much as there is disk."""
@@ -549,6 +623,26 @@ class ProjectsLargeObjects:
     def record(self, oid: str, size: int) -> None:
         """As `LargeObjects.record`."""
         self.service.add_large(self.project, [Pointer(oid, size)])
+
+
+def _counted(user: str) -> Select[tuple[str]]:
+    return select(Project.id).where(Project.owner == user, Project.purged_at.is_(None))
+
+
+def _check_environment(environment: Mapping[str, Any]) -> None:
+    try:
+        size = len(json.dumps(environment, allow_nan=False))
+    except ValueError as error:
+        raise Refused(f"The description of the environment is not JSON: {error}.", 400) from error
+    if size > _MOST_ENVIRONMENT_BYTES:
+        raise Refused("The description of the environment is too long.", 400)
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except ProjectError as error:
+        raise Refused(str(error), 400) from error
 
 
 def _branch_head(tree: Path, branch: str) -> str:

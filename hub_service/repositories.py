@@ -93,6 +93,15 @@ def set_ref(folder: Path, ref: str, commit: str | None, expected: str | None) ->
         raise Moved(f"{ref} is at {now or 'nothing'}, not at {expected or 'nothing'}. Nothing was changed.") from error
 
 
+def is_branch(name: str) -> bool:
+    """Whether a branch can have that name (git-check-ref-format(1))."""
+    try:
+        git(Path("/"), "check-ref-format", f"refs/heads/{name}")
+    except GitError:
+        return False
+    return True
+
+
 def size_bytes(folder: Path) -> int:
     """How many bytes the repository has, as if it shared none."""
     total = 0

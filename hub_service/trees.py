@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -16,8 +17,11 @@ from pathlib import Path
 from regrow.hub_service.layers import give
 from regrow.hub_service.mounts import mount_overlay, overlays_work, unmount
 from regrow.hub_service.places import Places
-from regrow.hub_service.users_files import opened_folder
+from regrow.hub_service.users_files import open_file_below, opened_folder
 from regrow.spawner.volumes import unescaped
+
+#: Which project a working tree is of.
+ABOUT = ".git/regrow/project.json"
 
 # ioctl_ficlone(2)
 _FICLONE = 0x40049409
@@ -111,6 +115,17 @@ def detach(places: Places, project_id: str, kind: str, user: str, name: str) -> 
         os.rename(name, places.bin / project_id, src_dir_fd=projects)
 
 
+def is_of(places: Places, project_id: str, user: str, name: str) -> bool:
+    """Whether what `user` has as `name` is the working tree of that project."""
+    try:
+        with opened_folder(places.projects_of(user)) as projects:
+            about = os.fdopen(open_file_below(projects, f"{name}/{ABOUT}"))
+        with about:
+            return bool(json.load(about)["id"] == project_id)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def mount_point(places: Places, project_id: str) -> Path | None:
     """Where the overlay of a fork is mounted, as this process sees it."""
     upper = f"upperdir={places.tree(project_id) / 'tree'},"
@@ -129,10 +144,11 @@ def put_back(places: Places, project_id: str, user: str, name: str) -> None:
 def discard(places: Places, project_id: str) -> None:
     """Remove for good what is kept of a working tree that is in nobody's projects."""
     for folder in (places.tree(project_id), places.bin / project_id):
-        if folder.is_symlink():
-            folder.unlink()
-        elif folder.exists():
+        # Users can put anything in the place of a project's folder.
+        if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
 
 
 def _rename(source: Path, name: str, projects: int) -> None:

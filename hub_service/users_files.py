@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-# Opening a pipe would wait for somebody who writes; that it is a file is known only when it is open.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,21 +48,21 @@ def open_file_below(root: int, path: str) -> int:
 
     Raises `OSError`, and `OutsideError` of it.
     """
-    *folders, name = _parts(path)
+    *folders, name = _parts(path) or [os.curdir]
     with folder_below(root, "/".join(folders)) as folder:
-        # Opening a pipe would wait for somebody who writes; that it is a file is known only when it is open.
-        descriptor = os.open(
-            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=folder
-        )
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_dev != os.fstat(root).st_dev:
-        os.close(descriptor)
-        raise OutsideError(f"{path} is not a file of the project")
-    return descriptor
+        # Opening a pipe waits for somebody who writes, and opening a device may do something already.
+        place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        status = os.fstat(place)
+        if not stat.S_ISREG(status.st_mode) or status.st_dev != os.fstat(root).st_dev:
+            raise OutsideError(errno.EINVAL, "it is not a file of the project")
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
 
 
 def _parts(path: str) -> list[str]:
     parts = list(PurePosixPath(path).parts)
     if path.startswith("/") or ".." in parts or "\0" in path:
-        raise OutsideError(f"{path!r} leads out of the project")
+        raise OutsideError(errno.EINVAL, "it leads out of the project")
     return parts
