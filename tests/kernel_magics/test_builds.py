@@ -236,7 +236,7 @@ def test_other_arguments_are_answered_with_the_usage(prefix: Path) -> None:
     assert ran.returncode == 2 and "usage:" in ran.stderr
 
 
-def test_a_hundred_thousand_files_are_listed_in_well_under_a_second() -> None:
+def test_a_hundred_thousand_files_are_listed_about_as_fast_as_they_can_be_looked_at() -> None:
     # In memory where there is such a file system: making the files is not what is timed.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
@@ -246,9 +246,14 @@ def test_a_hundred_thousand_files_are_listed_in_well_under_a_second() -> None:
             for file in range(100):
                 os.close(os.open(prefix / f"include/d{number}/f{file}.h", os.O_CREAT | os.O_WRONLY))
         note(prefix, "alpha")
-        begun = time.monotonic()
+        # The processor's time, which other work on the machine does not change.
+        begun = time.process_time()
+        for above, _, names in os.walk(prefix):
+            for name in names:
+                os.lstat(f"{above}/{name}")
+        looked = time.process_time()
         text = build_magic.plain(build_magic.listings({"REGROW_BUILD_PREFIXES": str(prefix)}))
-        assert time.monotonic() - begun < 1
+        assert time.process_time() - looked < 4 * (looked - begun)
         assert "100,000" in text
 
 
