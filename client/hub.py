@@ -87,6 +87,10 @@ class HubClient:
         """Which store the hub keeps large files in."""
         return str(self.user()["store_id"])
 
+    def git_url(self, owner: str, name: str) -> str:
+        """A project's repository, for git with `git_environment`."""
+        return f"{self.url}git/{quote(owner, safe='')}/{quote(name, safe='')}.git"
+
     def user(self) -> Model:
         """Who the token belongs to: `name`, `groups`, `is_admin`, `bytes_used`, `bytes_left`, `store_id`."""
         return self._get("user")
@@ -142,7 +146,7 @@ class HubClient:
     @contextmanager
     def large(self, owner: str, name: str, oid: str) -> Iterator[Iterator[bytes]]:
         """The content of a large file, in parts."""
-        url = f"{self.url}git/{quote(owner, safe='')}/{quote(name, safe='')}.git/info/lfs/objects/{oid}"
+        url = f"{self.git_url(owner, name)}/info/lfs/objects/{oid}"
         with self._errors(), self._http.stream("GET", url) as answer:
             _check(answer)
             yield answer.iter_bytes()

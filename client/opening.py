@@ -38,7 +38,7 @@ def bring(hub: HubClient, model: Model, progress: Progress) -> Working:
         new.mkdir()
         _fetch(hub, model, taken[0]["branch"], new, progress)
         _fill(Working(new, owner, name).large_files(hub), new, taken[0], progress)
-        settle(new, model)
+        settle(hub, new, model)
         if model["parent"]:
             _note_parent(hub, model, new)
         new.rename(folder)
@@ -52,7 +52,7 @@ def _fetch(hub: HubClient, model: Model, branch: str, new: Path, progress: Progr
     try:
         git(
             new, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--",
-            model["clone_url"], f"+{REFS}/*:{REFS}/*", "+refs/heads/*:refs/remotes/origin/*",
+            hub.git_url(model["owner"], model["name"]), f"+{REFS}/*:{REFS}/*", "+refs/heads/*:refs/remotes/origin/*",
             settings=("transfer.fsckObjects=true",),
             # A user's rewritten URLs would get the hub's token.
             environment={"GIT_CONFIG_GLOBAL": "/dev/null", **hub.git_environment},
@@ -96,8 +96,7 @@ def _write_large(files: LargeFiles, pointer: Pointer, change: Change, new: Path)
 
 
 def _note_parent(hub: HubClient, model: Model, new: Path) -> None:
-    parent = hub.project(*model["parent"].split("/", 1))
-    git(new, "remote", "add", "upstream", parent["clone_url"])
+    git(new, "remote", "add", "upstream", hub.git_url(*model["parent"].split("/", 1)))
     # What it has merged since it was made, only its parent's repository has.
     with contextlib.suppress(GitError):
         git(new, "update-ref", BASE, model["base_commit"])

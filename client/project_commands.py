@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from regrow.client import lineage as lineages
 from regrow.client.caller import Caller
@@ -141,7 +141,8 @@ def publish(caller: Caller, parsed: Parsed) -> Result:
         f"To make a project of their own of it, they type `%fork {working.full_name}`.",
     ]
     if done.model["visibility"] == "public":
-        lines.append(f"Elsewhere: `git clone {done.model['clone_url']}`")
+        page = f"{urlsplit(caller.hub.url).path}projects/{working.full_name}"
+        lines.append(f"Elsewhere, anybody can clone it: its page on this hub, `{page}`, says how.")
     return joined(say(*lines), warn(done.sent.warnings))
 
 

@@ -41,11 +41,11 @@ class News:
 def news(hub: HubClient, working: Working, progress: Progress) -> News:
     """What has changed in a fork and in its parent. Raises `ProjectError` or `HubError`."""
     model, parent = _parent(hub, working)
-    theirs = fetch_state(working.folder, parent["clone_url"], hub.git_environment, progress=progress)
+    theirs = fetch_state(working.folder, hub.git_url(*parent), hub.git_environment, progress=progress)
     progress("Comparing")
     base = model["base_commit"]
     with as_now(hub, working) as ours:
-        return News(_full_name(parent), base, theirs, status(working.folder, base, ours, theirs))
+        return News(model["parent"], base, theirs, status(working.folder, base, ours, theirs))
 
 
 def sync(hub: HubClient, working: Working, prefer: Prefer, progress: Progress) -> Merged:
@@ -54,8 +54,8 @@ def sync(hub: HubClient, working: Working, prefer: Prefer, progress: Progress) -
     Raises `MergeConflict` and other `ProjectError`, or `HubError`; nothing is half-merged.
     """
     model, parent = _parent(hub, working)
-    theirs = fetch_state(working.folder, parent["clone_url"], hub.git_environment, progress=progress)
-    files = working.large_files(hub, (parent["owner"], parent["name"]))
+    theirs = fetch_state(working.folder, hub.git_url(*parent), hub.git_environment, progress=progress)
+    files = working.large_files(hub, parent)
     merged = merge(working.folder, files, model["base_commit"], theirs, prefer, progress=progress)
     hub.set_base(working.owner, working.name, merged.base)
     git(working.folder, "update-ref", BASE, merged.base)
@@ -107,7 +107,7 @@ def find_offer(hub: HubClient, working: Working, offer_id: str) -> Model:
 def _fetch_offer(hub: HubClient, working: Working, offered: Model, progress: Progress) -> str:
     if offered["project"] != working.full_name:
         raise ProjectError(f"That offer is made to {offered['project']}: it is for its owner to look at and accept.")
-    url = hub.project(working.owner, working.name)["clone_url"]
+    url = hub.git_url(working.owner, working.name)
     return fetch_state(working.folder, url, hub.git_environment, ref=offered["ref"], progress=progress)
 
 
@@ -116,12 +116,10 @@ def _files_of(project: Path, commit: str) -> str:
     return without_large(project, git(project, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
 
 
-def _parent(hub: HubClient, working: Working) -> tuple[Model, Model]:
+def _parent(hub: HubClient, working: Working) -> tuple[Model, tuple[str, str]]:
+    """The hub's model of a fork, and its parent's owner and name."""
     model = hub.project(working.owner, working.name)
     if not model["parent"]:
         raise ProjectError(f"{working.full_name} is a fork of no project that you can see.")
-    return model, hub.project(*model["parent"].split("/", 1))
-
-
-def _full_name(model: Model) -> str:
-    return f"{model['owner']}/{model['name']}"
+    owner, name = model["parent"].split("/", 1)
+    return model, (owner, name)

@@ -124,7 +124,7 @@ def create(
         raise ProjectError(f"There is something named {name} in {folder.parent} already. Choose another name.")
     with _registered(hub, name, description) as model:
         made = make(folder)
-        working = settle(folder, model)
+        working = settle(hub, folder, model)
     return working, made.warnings
 
 
@@ -139,7 +139,7 @@ def register(hub: HubClient, folder: Path, description: str = "") -> Working:
     if (folder / _ABOUT).exists():
         raise ProjectError(f"{folder.name} is a project already: {of_folder(folder).full_name}.")
     with _registered(hub, folder.name, description) as model:
-        return settle(folder, model)
+        return settle(hub, folder, model)
 
 
 @contextlib.contextmanager
@@ -153,13 +153,13 @@ def _registered(hub: HubClient, name: str, description: str) -> Iterator[Model]:
         raise
 
 
-def settle(folder: Path, model: Model) -> Working:
+def settle(hub: HubClient, folder: Path, model: Model) -> Working:
     """Note in a repository which project of the hub it is."""
     about = folder / _ABOUT
     about.parent.mkdir(exist_ok=True)
     about.write_text(json.dumps({"id": model["id"], "owner": model["owner"], "name": model["name"]}))
     with contextlib.suppress(GitError):  # it has an origin: where it was cloned from
-        git(folder, "remote", "add", "origin", model["clone_url"])
+        git(folder, "remote", "add", "origin", hub.git_url(model["owner"], model["name"]))
     return Working(folder, model["owner"], model["name"])
 
 
@@ -170,8 +170,7 @@ def snapshot(hub: HubClient, working: Working, progress: Progress, name: str = "
     taken = take(working.folder, files, reason, name, progress=lambda path, size: progress(f"Keeping {path}"))
     state = make_state(working.folder, taken.snapshot)
     progress("Sending it to the hub")
-    url = hub.project(working.owner, working.name)["clone_url"]
-    push_state(working.folder, url, state, hub.git_environment)
+    push_state(working.folder, hub.git_url(working.owner, working.name), state, hub.git_environment)
     about = {
         "id": state.id,
         "name": taken.snapshot.name,

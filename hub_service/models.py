@@ -56,7 +56,6 @@ class ProjectModel(Model):
     parent: str
     base_commit: str
     published: SnapshotModel | None
-    clone_url: str
 
 
 class LineageModel(Model):
@@ -146,7 +145,7 @@ def snapshot_model(snapshot: Snapshot) -> SnapshotModel:
     return SnapshotModel(**{name: getattr(snapshot, name) for name in fields})
 
 
-def project_model(project: Project, viewer: Viewer, clone_url: str) -> ProjectModel:
+def project_model(project: Project, viewer: Viewer) -> ProjectModel:
     """A project as the API shows it to `viewer`."""
     published = next((each for each in project.snapshots if each.id == project.published_id), None)
     parent = project.parent
@@ -158,7 +157,6 @@ def project_model(project: Project, viewer: Viewer, clone_url: str) -> ProjectMo
         parent=f"{parent.owner}/{parent.name}" if parent and sees(viewer, parent) else "",
         base_commit=project.base_commit,
         published=snapshot_model(published) if published and project.visibility != "private" else None,
-        clone_url=clone_url,
     )
 
 

@@ -45,7 +45,7 @@ def pages_router(prefix: str) -> APIRouter:
         def find() -> Response:
             with service.session() as session:
                 found = service.shown_to(session, viewer, search)
-                models = [project_model(each, viewer, "") for each in found]
+                models = [project_model(each, viewer) for each in found]
             return page("projects.html", viewer, title="Projects", projects=models, search=search)
 
         return await run_in_threadpool(find)
@@ -70,7 +70,7 @@ def pages_router(prefix: str) -> APIRouter:
                     "project.html",
                     viewer,
                     title=f"{found.owner}/{found.name}",
-                    project=project_model(found, viewer, ""),
+                    project=project_model(found, viewer),
                     clone_url=clone_url,
                     lineage=as_svg(lineage, f"{found.owner}/{found.name}"),
                 )

@@ -68,7 +68,7 @@ Visitor = Annotated[Viewer, Depends(_visitor)]
 def _model(service: Service, project: Project, viewer: Viewer) -> ProjectModel:
     with service.session() as session:
         merged = session.merge(project, load=True)
-        return project_model(merged, viewer, service.clone_url(project.owner, project.name))
+        return project_model(merged, viewer)
 
 
 @router.get("/user")
@@ -94,7 +94,7 @@ def list_projects(
     """The projects that you may see, the last changed first: those whose owner, name or description has all words."""
     with service.session() as session:
         found = service.shown_to(session, viewer, search, owner)
-        return [project_model(each, viewer, service.clone_url(each.owner, each.name)) for each in found]
+        return [project_model(each, viewer) for each in found]
 
 
 @router.post("/projects", status_code=201)
@@ -108,7 +108,7 @@ def get_project(owner: str, name: str, viewer: Visitor, service: TheService) -> 
     """One project."""
     with service.session() as session:
         found = service.find(session, viewer, owner, name)
-        return project_model(found, viewer, service.clone_url(found.owner, found.name))
+        return project_model(found, viewer)
 
 
 @router.get("/projects/{owner}/{name}/lineage")
@@ -205,7 +205,7 @@ def recycle_bin(viewer: Reader, service: TheService) -> list[ProjectModel]:
     """Your deleted projects."""
     with service.session() as session:
         found = service.shown_to(session, viewer, deleted=True)
-        return [project_model(each, viewer, service.clone_url(each.owner, each.name)) for each in found]
+        return [project_model(each, viewer) for each in found]
 
 
 @router.post("/recycle-bin/{project_id}/restore")
