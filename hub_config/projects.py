@@ -17,7 +17,8 @@ NAME = "regrow"
 def configure_projects(c: Config, data_dir: str, port: int) -> None:
     """Add the service, its scopes and roles, and tell servers where it is. `port` 0: the default one."""
     # Where servers reach it: beside the hub's own address.
-    url = f"http://{c.JupyterHub.get('hub_ip', '127.0.0.1')}:{projects_port(c, port)}"
+    host = c.JupyterHub.get("hub_connect_ip") or c.JupyterHub.get("hub_ip") or "127.0.0.1"
+    url = f"http://{host}:{projects_port(c, port)}"
     c.HubService.setdefault("data_dir", data_dir)
     access, own = f"access:services!service={NAME}", [scope for scope in SCOPES if scope != ADMIN]
     c.JupyterHub.services.append(
