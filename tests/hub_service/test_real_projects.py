@@ -5,6 +5,7 @@ import sys
 import tarfile
 
 import pytest
+
 from regrow.client.working import fork, publish, register
 from regrow.projects.create import create_from_folder
 
@@ -51,7 +52,8 @@ def test_a_large_packages_source_is_forked_whole(source, hub, acting):
 def test_a_file_of_several_gigabytes_is_forked_without_being_copied(new_project, hub, acting):
     project = new_project("ada", "weights")
     file = project.folder / "weights.bin"
-    subprocess.run(f"head -c {5 * GIB // 2} /dev/urandom > {file}", shell=True, check=True)
+    with file.open("wb") as written:
+        subprocess.run(["head", "--bytes", str(5 * GIB // 2), "/dev/urandom"], stdout=written, check=True)
     with acting("ada") as client:
         publish(client, project, "hub", "", quiet)
     with acting("bob") as client:

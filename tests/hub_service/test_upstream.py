@@ -1,6 +1,7 @@
 """A fork and its parent: what each learns of the other, merges, and offers."""
 
 import pytest
+
 from regrow.client.hub import HubError
 from regrow.client.upstream import accept, news, offer, sync
 from regrow.client.working import fork, publish
