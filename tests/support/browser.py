@@ -12,6 +12,7 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
 START_TIMEOUT_MS = 120_000
 CELL_TIMEOUT_MS = 60_000
+PRESS_TIMEOUT_MS = 10_000
 
 
 async def screenshot(page: Page, name: str, folder: Path) -> None:
@@ -57,5 +58,11 @@ async def run_cell(page: Page, code: str, timeout_ms: float = CELL_TIMEOUT_MS) -
     await page.keyboard.insert_text(code)
     await page.keyboard.press("Shift+Enter")
     prompt = cell.locator(".jp-InputArea-prompt").first
+    try:
+        await expect(prompt).not_to_have_text("[ ]:", timeout=PRESS_TIMEOUT_MS)
+    except AssertionError:
+        # JupyterLab was still busy with the page and took no notice: people press again.
+        await cell.locator(".cm-content").click()
+        await page.keyboard.press("Shift+Enter")
     await expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=timeout_ms)
     return await cell.locator(".jp-OutputArea").first.inner_text()
