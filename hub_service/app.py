@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from regrow.hub_service import projects_api
 from regrow.hub_service.access import Access
 from regrow.hub_service.auth import HubSignIn, browser_router, check_scope, unauthorized, viewer_of
-from regrow.hub_service.errors import Refused
+from regrow.hub_service.errors import Refused, explained
 from regrow.hub_service.git_http import git_router
 from regrow.hub_service.lfs import lfs_router
 from regrow.hub_service.pages import pages_router
@@ -55,6 +55,8 @@ def create_app(service: Service, sign_in: HubSignIn, prefix: str = "/") -> FastA
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(ProjectError, _refused)
     app.add_exception_handler(StoreError, _refused)
+    # What is none of these is logged too, after it is answered.
+    app.add_exception_handler(Exception, _refused)
     app.add_exception_handler(AnyHTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     return app
@@ -117,8 +119,8 @@ async def _sweep(service: Service) -> None:
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, Refused) else 409
-    return JSONResponse({"message": str(error)}, status)
+    said = explained(error)
+    return JSONResponse({"message": str(said)}, said.status)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from regrow.hub_service.mounts import mount_overlay, unmount
+from regrow.hub_service.mounts import MERGED, mount_overlay, unmount
 from regrow.hub_service.places import Places
 from regrow.projects.attributes import without_large
 from regrow.projects.changes import EXECUTABLE, changes, pointers_of_tree
@@ -99,8 +99,8 @@ def build(
 
 def discard(layer: Path) -> None:
     """Remove what is left of a layer that nothing stands on, or of anything else that `Service` has made."""
-    if (layer / "merged").is_mount():
-        unmount(layer / "merged")
+    if (layer / MERGED).is_mount():
+        unmount(layer / MERGED)
     if layer.is_dir() and not layer.is_symlink():
         shutil.rmtree(layer)
     else:
@@ -127,7 +127,7 @@ def is_small_change(repository: Path, base: str, commit: str) -> bool:
 
 @contextmanager
 def _on_top(base: Path, new: Path) -> Iterator[Path]:
-    merged, work = new / "merged", new / "work"
+    merged, work = new / MERGED, new / "work"
     merged.mkdir()
     work.mkdir()
     descriptor = os.open(merged, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -552,11 +552,11 @@ class Service:
     def _remove_unknown(self) -> None:
         """Remove what operations that were cut off have left on disk."""
         with self.session() as session:
-            projects = set(session.scalars(select(Project.id).where(Project.purged_at.is_(None))))
+            there = list(session.scalars(select(Project).where(Project.purged_at.is_(None))))
             known = {
-                self.places.repositories: {self.places.repository(each).name for each in projects},
-                self.places.trees: projects,
-                self.places.bin: projects,
+                self.places.repositories: {self.places.repository(each.id).name for each in there},
+                self.places.trees: {each.id for each in there if each.tree == "overlay"},
+                self.places.bin: {each.id for each in there},
                 self.places.layers: set(session.scalars(select(Layer.id))),
             }
         for place, names in known.items():
@@ -625,7 +625,7 @@ class ProjectsLargeObjects:
         self.service.add_large(self.project, [Pointer(oid, size)])
 
 
-def _counted(user: str) -> Select[tuple[str]]:
+def _counted(user: str) -> Select[str]:
     return select(Project.id).where(Project.owner == user, Project.purged_at.is_(None))
 
 

@@ -14,9 +14,7 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 
-from regrow.hub_service.errors import Refused
-from regrow.projects.errors import ProjectError
-from regrow.store import StoreError
+from regrow.hub_service.errors import explained
 
 MEDIA_TYPE = "application/jsonl"
 Line = dict[str, Any]
@@ -36,13 +34,11 @@ def streamed(work: Callable[[Say], Any]) -> StreamingResponse:
     def run() -> None:
         try:
             say({"result": work(say)})
-        except Refused as error:
-            say({"error": str(error), "status": error.status})
-        except (ProjectError, StoreError) as error:
-            say({"error": str(error), "status": 409})
         except Exception as error:
-            _log.exception("A request failed")
-            say({"error": f"The hub could not do it ({error}). Its log has the details.", "status": 500})
+            said = explained(error)
+            if said.status >= 500:
+                _log.exception("A request failed")
+            say({"error": str(said), "status": said.status})
 
     async def answer() -> AsyncIterator[bytes]:
         line: Line = {}

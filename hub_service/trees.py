@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from regrow.hub_service.layers import give
-from regrow.hub_service.mounts import mount_overlay, overlays_work, unmount
+from regrow.hub_service.mounts import is_used, mount_overlay, overlays_work, unmount
 from regrow.hub_service.places import Places
 from regrow.hub_service.users_files import open_file_below, opened_folder
 from regrow.spawner.volumes import unescaped
@@ -81,21 +81,25 @@ def attach(places: Places, project_id: str, kind: str, layers: Sequence[str], us
     with opened_folder(places.projects_of(user)) as projects:
         if kind != "overlay":
             _rename(tree, name, projects)
+            tree.parent.rmdir()
             return
         with suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=projects)
             os.chown(name, owner, owner, dir_fd=projects, follow_symlinks=False)
-        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=projects)
+        try:
+            target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=projects)
+        except NotADirectoryError as error:
+            raise _taken(name) from error
         try:
             if any(Path(f"/proc/self/fd/{target}").iterdir()):
-                raise InUse(errno.EEXIST, f"There is something in {name} already")
+                raise _taken(name)
+            if is_used(tree, places.trees):
+                raise InUse(errno.EBUSY, "Programs of a running server still use it")
             lower = [places.layer_tree(layer) for layer in layers]
             mount_overlay(lower, tree, places.tree(project_id) / "work", target)
-        except OSError as error:
+        except OSError:
             with suppress(OSError):  # it has something in it
                 os.rmdir(name, dir_fd=projects)
-            if error.errno == errno.EBUSY:
-                raise InUse(errno.EBUSY, "Programs of a running server still use it") from error
             raise
         finally:
             os.close(target)
@@ -110,6 +114,10 @@ def detach(places: Places, project_id: str, kind: str, user: str, name: str) -> 
         if point := mount_point(places, project_id):
             unmount(point)
             point.rmdir()
+            return
+        # A stop came before the mount. What its owner has put there stays.
+        with suppress(OSError), opened_folder(places.projects_of(user)) as projects:
+            os.rmdir(name, dir_fd=projects)
         return
     with suppress(FileNotFoundError), opened_folder(places.projects_of(user)) as projects:
         os.rename(name, places.bin / project_id, src_dir_fd=projects)
@@ -156,8 +164,12 @@ def _rename(source: Path, name: str, projects: int) -> None:
         os.rename(source, name, dst_dir_fd=projects)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise InUse(errno.EEXIST, f"There is something named {name} already") from error
+            raise _taken(name) from error
         raise
+
+
+def _taken(name: str) -> InUse:
+    return InUse(errno.EEXIST, f"There is something named {name} already")
 
 
 def _reflinks_work(folder: Path) -> bool:

@@ -1,8 +1,12 @@
 """The service itself, over real HTTP; only JupyterHub's word on who has which token is the test's."""
 
 import contextlib
+import multiprocessing
 import os
+import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -30,6 +34,9 @@ from support.ports import free_port
 OWN_SCOPES = frozenset(SCOPES) - {ADMIN}
 # As where servers are local processes: git does not work on what belongs to others.
 UID = os.geteuid()
+# Services in processes of their own, which have imported all there is to import when they are made.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["pytest", "uvicorn", "regrow.client.working", "regrow.hub_service.app"])
 
 
 @dataclass
@@ -95,6 +102,67 @@ class Deployment:
             store.close()
 
 
+class Killable:
+    """The service of `deployment` in a process of its own, which the kernel kills: nothing in it has a last word.
+
+    `steps` counts the calls in the service's code since it was last set, and at the step `dies_at` it is killed.
+    """
+
+    def __init__(self, deployment):
+        self.deployment = deployment
+        self._steps = _processes.Value("q", 0, lock=False)
+        self._dies_at = _processes.Value("q", -1, lock=False)
+        self._process = None
+
+    @property
+    def steps(self):
+        return self._steps.value
+
+    def start(self, dies_at=-1):
+        """Start it; it answers from then on, unless it dies at that step before."""
+        self.count(dies_at)
+        self._process = _processes.Process(target=_serve, args=(self.deployment, self._steps, self._dies_at))
+        self._process.start()
+        while not _answers(self.deployment.port):
+            if not self._process.is_alive():
+                assert self.steps == dies_at, "the service did not start"
+                return
+            time.sleep(0.01)
+
+    def count(self, dies_at=-1):
+        """Count the steps from here on, and have it be killed at `dies_at`."""
+        self._steps.value, self._dies_at.value = 0, dies_at
+
+    def kill(self):
+        """Kill it now, as `kill -9`, where it is not dead by itself."""
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(deployment, steps, dies_at):
+    places = [str(Path(sys.modules[name].__file__).parent) for name in ("regrow.hub_service.app", "regrow.store")]
+    counted = {}
+
+    def step(frame, event, argument):
+        file = frame.f_code.co_filename
+        if file not in counted:
+            counted[file] = str(Path(file).parent).startswith(tuple(places))
+        if counted[file]:
+            steps.value += 1
+            if steps.value == dies_at.value:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(step)
+    with deployment.running():
+        signal.pause()
+
+
+def _answers(port):
+    with contextlib.suppress(OSError), contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=1)):
+        return True
+    return False
+
+
 @pytest.fixture
 def limits():
     return Limits()
@@ -106,10 +174,14 @@ def database_url(tmp_path):
 
 
 @pytest.fixture
-def deployment(tmp_path, limits, database_url):
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def deployment(data_dir, limits, database_url):
     """A service with the users ada and bob, whose folders are there."""
     port = free_port()
-    data_dir = tmp_path / "data"
     deployment = Deployment(data_dir, f"http://127.0.0.1:{port}/services/regrow/", database_url, limits, port=port)
     for user in ("ada", "bob"):
         make_user_volumes(user_volumes(data_dir, user), Owner(UID, UID))
@@ -119,6 +191,15 @@ def deployment(tmp_path, limits, database_url):
         for point in reversed(mount_points()):
             if data_dir in point.parents:
                 unmount(point)
+
+
+@pytest.fixture
+def killable(deployment):
+    """The same in a process that can be killed, running."""
+    service = Killable(deployment)
+    service.start()
+    yield service
+    service.kill()
 
 
 @pytest.fixture
@@ -157,6 +238,17 @@ def as_user(hub, user, monkeypatch):
     with monkeypatch.context() as patch, hub.client(user) as client:
         patch.setenv("REGROW_PROJECTS", str(hub.projects(user)))
         yield client
+
+
+@contextlib.contextmanager
+def mounted(kind, target, *options, device="none"):
+    """A filesystem of that kind on the folder `target`, until the block ends."""
+    target.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", kind, *options, str(device), str(target)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(target)], check=True)
 
 
 def own(folder):

@@ -5,7 +5,6 @@ import socket
 import stat
 import subprocess
 import threading
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -17,7 +16,7 @@ from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
 from regrow.projects.pointers import Pointer
 
-from .conftest import own, quiet, state
+from .conftest import mounted, own, quiet, state
 from .test_forks import MIB, noise
 
 BAD_NAMES = [
@@ -67,16 +66,6 @@ def kept(client, paths, folder="faces"):
 def faces(new_project):
     """ada's project."""
     return new_project("ada", "faces", {"a": b"1\n", "model.bin": noise(1)})
-
-
-@contextmanager
-def mounted(kind, target, *options):
-    target.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", kind, *options, kind, str(target)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(target)], check=True)
 
 
 # Names
