@@ -11,6 +11,7 @@ import hashlib
 import os
 import pickle
 import stat
+import struct
 import subprocess
 import sys
 import zlib
@@ -20,7 +21,7 @@ from io import FileIO
 from pathlib import Path
 from typing import cast
 
-from dulwich.index import IndexChecksumWriter, IndexEntry, commit_tree, write_index_dict
+from dulwich.index import commit_tree
 from dulwich.object_format import SHA1
 from dulwich.objects import ObjectID, Tree
 from dulwich.pack import ObjectContainer, pack_object_header, write_pack_index_v2
@@ -38,20 +39,24 @@ _MOST_PROCESSES = 8
 _WORTH_A_PROCESS = 4000
 _HEADER = b"PACK" + (2).to_bytes(4, "big")
 
+# gitformat-index, version 2: times of inode and content (s, ns), device, inode, mode, user, group, size, name, flags.
+_ENTRY = struct.Struct(">10L20sH")
+_MOST_NAME_BYTES = 0xFFF
 
-Status = tuple[tuple[int, int], tuple[int, int], int, int, int, int, int]
-"""Of a file, as git's index has it: times of inode and content (s, ns), device, inode, user, group, size in bytes."""
 
-
-Entries = dict[bytes, IndexEntry]
-"""Each file's entry for git's index, by its path."""
+Entries = list[tuple[bytes, bytes]]
+"""Files by path, each with its entry as git's index has it."""
 
 
 def pack(project: Path, objects: Path, paths: list[str]) -> Entries:
     """Put the files and links at `paths` into new packs of the git object folder `objects`. Raises `ProjectError`."""
-    (objects / "pack").mkdir(exist_ok=True)
     # Processes: what is done for each small file is mostly Python's own work, of which threads do one at a time.
-    count = max(1, min(os.cpu_count() or 1, _MOST_PROCESSES, len(paths) // _WORTH_A_PROCESS))
+    count = min(os.cpu_count() or 1, _MOST_PROCESSES, len(paths) // _WORTH_A_PROCESS)
+    if count < 2:
+        try:
+            return _pack_here(os.fspath(project), objects, [os.fsencode(path) for path in paths])
+        except OSError as error:
+            raise _failed(project, str(error)) from error
     # -P: nothing is imported from the folder that this happens to be called in.
     command = [sys.executable, "-P", "-m", __name__, str(project), str(objects)]
     with contextlib.ExitStack() as stack:
@@ -66,14 +71,17 @@ def pack(project: Path, objects: Path, paths: list[str]) -> Entries:
         share = -(-len(paths) // count)
         parts = [b"\0".join(map(os.fsencode, paths[start : start + share])) for start in range(0, len(paths), share)]
         answers = list(threads.map(lambda process, part: process.communicate(part), processes, parts))
-    packed: Entries = {}
+    packed: Entries = []
     for process, (answer, said) in zip(processes, answers, strict=True):
         if process.returncode:
             lines = said.decode(errors="replace").strip().splitlines()
-            raise ProjectError(f"Could not pack the files of {project}: {lines[-1] if lines else 'the process ended'}.")
-        for path, oid, mode, status in pickle.loads(answer):
-            packed[path] = _entry(oid, mode, status)
+            raise _failed(project, lines[-1] if lines else "the process ended")
+        packed += pickle.loads(answer)
     return packed
+
+
+def _failed(project: Path, why: str) -> ProjectError:
+    return ProjectError(f"Could not pack the files of {project}: {why}. What is there is as it was. Try again.")
 
 
 def pack_trees(objects: Path, entries: Iterable[tuple[bytes, ObjectID, int]]) -> str:
@@ -109,11 +117,9 @@ def _new_pack(objects: Path) -> Iterator[_Pack]:
 
 def write_index(file: Path, entries: Entries) -> None:
     """Write git's index of just what was packed, as `file`."""
+    content = b"DIRC" + struct.pack(">2L", 2, len(entries)) + b"".join(entry for _, entry in sorted(entries))
     new = file.with_name(f"{file.name}.new")
-    with new.open("wb") as target:
-        content = IndexChecksumWriter(target, SHA1)
-        write_index_dict(content, entries)
-        content.close()
+    new.write_bytes(content + hashlib.sha1(content, usedforsecurity=False).digest())
     new.replace(file)
 
 
@@ -152,18 +158,21 @@ class _Pack:
         return self.checksum
 
 
-def _pack_here(project: str, objects: Path, paths: list[bytes]) -> list[tuple[bytes, bytes, int, Status]]:
-    """In a process of its own: what `pack` does with its share."""
+def _pack_here(project: str, objects: Path, paths: list[bytes]) -> Entries:
+    """What `pack` does, or a process of its own with its share."""
     packed = []
     folder = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    with _new_pack(objects) as made:
-        for path in paths:
-            try:
-                content, status = _read(path, folder)
-            except OSError:
-                continue  # removed meanwhile, or `git add` says why it can't be read
-            if content is not None:
-                packed.append((path, made.add(b"blob", content), _mode(status), _status(status)))
+    try:
+        with _new_pack(objects) as made:
+            for path in paths:
+                try:
+                    content, status = _read(path, folder)
+                except OSError:
+                    continue  # removed meanwhile, or `git add` says why it can't be read
+                if content is not None:
+                    packed.append((path, _entry(path, made.add(b"blob", content), status)))
+    finally:
+        os.close(folder)
     return packed
 
 
@@ -194,21 +203,20 @@ def _mode(status: os.stat_result) -> int:
     return EXECUTABLE if status.st_mode & 0o100 else REGULAR
 
 
-def _status(status: os.stat_result) -> Status:
-    return (
-        divmod(status.st_ctime_ns, 10**9),
-        divmod(status.st_mtime_ns, 10**9),
+def _entry(path: bytes, oid: bytes, status: os.stat_result) -> bytes:
+    fields = (
+        *divmod(status.st_ctime_ns, 10**9),
+        *divmod(status.st_mtime_ns, 10**9),
         status.st_dev,
         status.st_ino,
+        _mode(status),
         status.st_uid,
         status.st_gid,
-        status.st_size & 0xFFFFFFFF,
+        status.st_size,
     )
-
-
-def _entry(oid: bytes, mode: int, status: Status) -> IndexEntry:
-    ctime, mtime, dev, ino, uid, gid, size = status
-    return IndexEntry(ctime, mtime, dev, ino, mode, uid, gid, size, ObjectID(oid.hex().encode()))
+    fixed = _ENTRY.pack(*(field & 0xFFFFFFFF for field in fields), oid, min(len(path), _MOST_NAME_BYTES))
+    # One to eight zeros, so that the next entry begins at a multiple of eight.
+    return fixed + path + b"\0" * (8 - (_ENTRY.size + len(path)) % 8)
 
 
 def _write_at(file: FileIO, data: bytes, offset: int) -> None:

@@ -9,6 +9,7 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from regrow.projects.large_files import LargeFiles
 from regrow.projects.pointers import Pointer
 from regrow.projects.shadow import shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
+
+# With as many processes as there are processors, each of which maps little of the packs.
+_CHECKOUT = (
+    "-c", "checkout.workers=0", "-c", "core.packedGitLimit=64m", "-c", "core.packedGitWindowSize=4m",
+)  # fmt: skip
 
 
 @dataclass
@@ -56,18 +62,24 @@ def restore(
     coming = [change for change in wanted if change.after.mode]
     large = pointers(project, coming)
     _check_content(large, files)
-    _check_folders(project, taken.snapshot, coming)
+    in_the_way = _check_folders(project, taken.snapshot, coming)
     progress(f"Bringing {len(coming)} files back")
     # Removed first: a file may have become a folder.
-    done.removed = remove_files(project, [change.path for change in wanted if not change.after.mode])
+    done.removed = remove_files(project, [c.path for c in wanted if not c.after.mode] + in_the_way)
     for change in coming:
         if not change.before.mode:
             _move_aside(project, change.path, done)
-    _write_small(project, snapshot, [change.path for change in coming if change.path not in large])
-    for change in coming:
-        if change.path in large:
-            progress(f"Bringing {change.path} back")
-            _write_large(project, change, files.content(large[change.path]))
+    for path in large:
+        # Now: git takes a folder that appears while it works for something that is in its way.
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+    # Both wait for the disk and for the processor in turn.
+    with ThreadPoolExecutor(1, "regrow-restore") as beside:
+        small = beside.submit(_write_small, project, snapshot, [c.path for c in coming if c.path not in large])
+        for change in coming:
+            if change.path in large:
+                progress(f"Bringing {change.path} back")
+                _write_large(project, change, files.content(large[change.path]))
+        small.result()
     done.written = [change.path for change in coming]
     return done
 
@@ -103,20 +115,30 @@ def _check_content(wanted: dict[str, Pointer], files: LargeFiles) -> None:
             )
 
 
-def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> None:
-    """Nothing outside the project is written: a link that no snapshot has is not followed, and not removed either."""
-    folders = {folder for change in coming for folder in Path(change.path).parents if folder != Path()}
+def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> list[str]:
+    """The files and links that are in the place of folders, to be removed: nothing outside the project is written.
+
+    One that no snapshot has is not removed either: raises `ProjectError`.
+    """
+    directly = {change.path.rpartition("/")[0] for change in coming} - {""}
+    folders = directly.union(*(map(os.fspath, Path(folder).parents) for folder in directly)) - {"."}
+    in_the_way: list[str] = []
     for folder in sorted(folders):
+        if any(folder.startswith(f"{link}/") for link in in_the_way):
+            continue
         try:
             status = os.lstat(project / folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        known = git(project, "--literal-pathspecs", "ls-tree", "-z", before.commit, "--", os.fspath(folder))
-        if not stat.S_ISDIR(status.st_mode) and not known:
+        if stat.S_ISDIR(status.st_mode):
+            continue
+        if not git(project, "--literal-pathspecs", "ls-tree", "-z", before.commit, "--", folder):
             raise ProjectError(
                 f"{folder} is a link or a file that no snapshot has, and a folder in this one. Nothing was changed. "
                 "Move it away, and restore again."
             )
+        in_the_way.append(folder)
+    return in_the_way
 
 
 def remove_files(project: Path, paths: list[str]) -> list[str]:
@@ -155,16 +177,13 @@ def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
         asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
         try:
             ours.git("read-tree", snapshot.commit, environment=index)
-            ours.git(
-                "-c", "checkout.workers=0", "checkout-index", "--force", "-z", "--stdin", input=asked, environment=index
-            )
+            ours.git(*_CHECKOUT, "checkout-index", "--force", "-z", "--stdin", input=asked, environment=index)
         finally:
             (ours.folder / "restore-index").unlink(missing_ok=True)
 
 
 def _write_large(project: Path, change: Change, content: Iterator[memoryview]) -> None:
     file = project / change.path
-    file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f".regrow-{secrets.token_hex(8)}")
     permissions = 0o777 if change.after.mode == EXECUTABLE else 0o666
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions)

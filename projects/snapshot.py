@@ -27,7 +27,7 @@ REFS = "refs/regrow/snapshots"
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 # From this many files on, packs are written sooner than an object file for each.
-_MANY = 2000
+_MANY = 200
 
 
 @dataclass(frozen=True)

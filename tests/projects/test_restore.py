@@ -132,6 +132,25 @@ def test_a_link_out_of_the_project_is_never_written_through(project, files, tmp_
     assert (outside / "file").read_text() == "not the project's\n"
 
 
+@pytest.mark.parametrize("content", [b"small", noise(1)], ids=["small", "large"])
+def test_a_link_that_took_a_folder_s_place_gives_way_to_a_file_that_is_restored_by_name(
+    project, files, tmp_path, content
+):
+    outside = tmp_path / "outside"
+    (outside / "below").mkdir(parents=True)
+    (project / "data/below").mkdir(parents=True)
+    (project / "data/below/x.bin").write_bytes(content)
+    first = take(project, files).snapshot
+    shutil.rmtree(project / "data")
+    (project / "data").symlink_to(outside)
+    done = restore(project, files, first, ("data/below/x.bin",))
+    assert state(project)["data/below/x.bin"] == (False, content)
+    assert done.removed == ["data"] and not (project / "data").is_symlink()
+    assert not list((outside / "below").iterdir())
+    restore(project, files, done.before)
+    assert (project / "data").readlink() == outside
+
+
 def test_a_snapshot_is_found_by_name_id_and_beginning(project, files):
     (project / "a").write_text("1")
     first = take(project, files, name="good").snapshot

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.projects.errors import BadName, NotAProject
+from regrow.projects.errors import BadName, NotAProject, ProjectError
 from regrow.projects.large_files import InStore
 from regrow.projects.pointers import Pointer, parse
 from regrow.projects.restore import restore
@@ -178,9 +180,10 @@ def test_what_lies_behind_a_link_is_not_in_the_project(project, files, git, tmp_
     assert tree(git, project, taken.snapshot.commit) == {"sub": ("120000", f"{tmp_path}/outside/sub")}
 
 
-def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, files, git, tmp_path):
+@pytest.mark.parametrize("count", [300, 9000], ids=["in one process", "in several"])
+def test_many_files_at_once_are_the_same_as_one_by_one(project, files, git, tmp_path, monkeypatch, count):
     places = random.Random(0)
-    for number in range(2500):
+    for number in range(count):
         file = project / f"d{number % 37}/e{number % 5}/f{number}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(places.randbytes(places.randrange(2000)))
@@ -190,6 +193,11 @@ def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, files, g
     (project / "big").write_bytes(noise(1))
     taken = take(project, files)
     assert git(project, "fsck", "--no-dangling", "--strict") == ""
+    assert int(re.search(r"in-pack: (\d+)", git(project, "count-objects", "-v"))[1]) > count
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(project / ".git/objects"))
+    ours = ("--git-dir=.git/regrow/git", "--work-tree=.")
+    assert git(project, *ours, "diff-files") == "", "git need not read any of them again"
+    monkeypatch.delenv("GIT_OBJECT_DIRECTORY")
     one_by_one = tmp_path / "index"
     environment = {**os.environ, "GIT_INDEX_FILE": str(one_by_one)}
     subprocess.run(["git", "add", "--all", ":!big"], cwd=project, env=environment, check=True)
@@ -199,6 +207,17 @@ def test_thousands_of_files_at_once_are_the_same_as_one_by_one(project, files, g
     found = git(project, "ls-tree", "-r", "--format=%(objectmode) %(objectname) 0%x09%(path)", taken.snapshot.commit)
     assert [line for line in found.splitlines() if not line.endswith("\tbig")] == expected.stdout.splitlines()
     assert not take(project, files).is_new
+
+
+def test_packs_that_cannot_be_written_are_said(project, files):
+    for number in range(300):
+        (project / f"{number}").write_text(f"{number}")
+    shutil.rmtree(project / ".git/objects/pack")
+    (project / ".git/objects/pack").write_text("in the way")
+    with pytest.raises(ProjectError, match=r"Could not pack the files of .*File exists.*Try again"):
+        take(project, files)
+    (project / ".git/objects/pack").unlink()
+    assert take(project, files).is_new
 
 
 def test_without_a_change_there_is_no_new_snapshot_but_a_named_one(project, files):
