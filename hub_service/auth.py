@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -36,7 +37,8 @@ class HubSignIn:
             raise unauthorized("That token is not known to this hub, or has expired.")
         scopes = frozenset(scope.partition("!")[0] for scope in model["scopes"])
         groups = await self._groups_of(model["name"])
-        return Viewer(model["name"], groups, ADMIN in scopes or "admin:users" in scopes, scopes)
+        is_admin = ADMIN in scopes or "admin:users" in scopes
+        return Viewer(model["name"], groups=groups, is_admin=is_admin, scopes=scopes)
 
     async def _groups_of(self, user: str) -> frozenset[str]:
         asked, groups = self._groups.get(user, (0.0, frozenset()))
@@ -80,8 +82,8 @@ async def viewer_of(request: Request) -> Viewer:
 async def _known(request: Request, token: str) -> Viewer:
     sign_in: HubSignIn = request.app.state.sign_in
     viewer = await sign_in.viewer(token)
-    await run_in_threadpool(request.app.state.service.retire, viewer.name)
-    return viewer
+    own = await run_in_threadpool(request.app.state.service.retire, viewer.name)
+    return replace(viewer, id=own)
 
 
 def check_scope(viewer: Viewer, scope: str) -> None:

@@ -93,7 +93,7 @@ class Service:
             query = query.where(text.contains(word.lower(), autoescape=True))
         if not viewer.is_admin:
             query = query.where(
-                (Project.owner == viewer.name)
+                ((Project.owner == viewer.name) & (Project.owner_id == viewer.id))
                 | (Project.visibility == "public")
                 | ((Project.visibility == "hub") & bool(viewer.name))
                 | ((Project.visibility == "team") & Project.team.in_(viewer.groups))
@@ -130,6 +130,8 @@ class Service:
 
     def _reserve(self, viewer: Viewer, name: str, description: str = "", **values: Any) -> Project:
         _check_name(name)
+        if not viewer.id:
+            raise Refused(f"{viewer.name} has no files on this hub yet. Start your server once, and try again.")
         with self.session() as session, session.begin():
             mine = select(func.count()).select_from(Project)
             mine = mine.where(Project.owner == viewer.name, Project.deleted_at.is_(None))
@@ -138,7 +140,7 @@ class Service:
                 raise OverQuota(f"You have {most} projects, which is as many as this hub allows. Delete one first.")
             project = Project(
                 owner=viewer.name,
-                owner_id=self.places.user_id(viewer.name),
+                owner_id=viewer.id,
                 name=name,
                 folded_name=name.casefold(),
                 description=description,
@@ -509,12 +511,14 @@ class Service:
         folder = self.places.layers / layer.id
         return folder.rename(folder.with_suffix(".gone"))
 
-    def retire(self, user: str) -> None:
-        """Take what belonged to a deleted user of the same name from `user`: into the recycle bin, under no name.
+    def retire(self, user: str) -> str:
+        """Put what belonged to a deleted user of the same name into the recycle bin, under no name.
 
-        Call it before `user` is shown anything.
+        Returns what tells `user` from that one: "" where they have no files yet, and nothing is done.
         """
         own = self.places.user_id(user)
+        if not own:
+            return ""
         with self.session() as session, session.begin():
             query = select(Project).where(Project.owner == user, Project.owner_id != own, Project.purged_at.is_(None))
             for project in session.scalars(query):
@@ -522,6 +526,7 @@ class Service:
                     trees.detach(self.places, project.id, project.tree, user, project.name)
                 project.owner = f"{user} (deleted {project.owner_id[:8]})"
                 project.deleted_at = project.deleted_at or now()
+        return own
 
     def retire_all(self) -> None:
         """Do so for everybody who was deleted."""

@@ -10,9 +10,13 @@ from regrow.hub_service.registry.tables import Project
 
 @dataclass(frozen=True)
 class Viewer:
-    """A person of the hub with the scopes of their token, or nobody (`name` "")."""
+    """A person of the hub with the scopes of their token, or nobody (`name` "").
+
+    `id` tells them from somebody of the same name who was deleted before; it is "" before their first server.
+    """
 
     name: str = ""
+    id: str = ""
     groups: frozenset[str] = frozenset()
     is_admin: bool = False
     scopes: frozenset[str] = frozenset()
@@ -23,7 +27,8 @@ NOBODY = Viewer()
 
 def owns(viewer: Viewer, project: Project) -> bool:
     """Whether `viewer` may do all with `project`."""
-    return bool(viewer.name) and (viewer.name == project.owner or viewer.is_admin)
+    is_theirs = bool(viewer.id) and (viewer.name, viewer.id) == (project.owner, project.owner_id)
+    return is_theirs or (bool(viewer.name) and viewer.is_admin)
 
 
 def sees(viewer: Viewer, project: Project) -> bool:

@@ -5,6 +5,7 @@ import shlex
 import pytest
 from hub_service.conftest import (  # noqa: F401 (fixtures)
     acting,
+    data_dir,
     database_url,
     deployment,
     hub,

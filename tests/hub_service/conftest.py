@@ -50,7 +50,8 @@ class SignIn:
         if name not in ("ada", "bob", "eve", "root"):
             raise unauthorized("That token is not known to this hub, or has expired.")
         wanted = frozenset(scopes.split(",")) if scopes else OWN_SCOPES
-        return Viewer(name, frozenset(self.groups.get(name, ())), name == "root", wanted)
+        groups = frozenset(self.groups.get(name, ()))
+        return Viewer(name, groups=groups, is_admin=name == "root", scopes=wanted)
 
 
 @dataclass

@@ -434,8 +434,9 @@ def assert_meanwhile_is_kept(hub):
                 make()
 
         with hub.service.session() as session:
-            source = hub.service.find(session, Viewer("ada"), "ada", "faces")
-        return lambda: hub.service.fork(Viewer("ada"), source, "mine", "", progress)
+            ada = Viewer("ada", hub.places.user_id("ada"))
+            source = hub.service.find(session, ada, "ada", "faces")
+        return lambda: hub.service.fork(ada, source, "mine", "", progress)
 
     def folder():
         there.mkdir()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import MakeKernel
-from hub_service.conftest import acting, database_url, deployment, hub, limits, new_project  # noqa: F401 (fixtures)
+from hub_service.conftest import acting, data_dir, database_url, deployment, hub, limits, new_project  # noqa: F401 (fixtures)
 from real_kernel import Kernel
 
 # What a snapshot keeps as a large file.
