@@ -424,6 +424,10 @@ class TestWhereForksAreCopies:
         assert_meanwhile_is_kept(hub)
 
 
+def viewer(hub, user):
+    return Viewer(user, hub.places.user_id(user))
+
+
 def assert_meanwhile_is_kept(hub):
     """What appears in a user's folder under the name of a fork while the fork is made stays, and the fork is not."""
     there = hub.projects("ada") / "mine"
@@ -434,7 +438,7 @@ def assert_meanwhile_is_kept(hub):
                 make()
 
         with hub.service.session() as session:
-            ada = Viewer("ada", hub.places.user_id("ada"))
+            ada = viewer(hub, "ada")
             source = hub.service.find(session, ada, "ada", "faces")
         return lambda: hub.service.fork(ada, source, "mine", "", progress)
 
@@ -588,6 +592,24 @@ def test_of_two_who_take_a_name_at_once_one_gets_it_and_the_other_is_told(hub, f
     assert names == sorted(["faces", *(f"{kind}{number}" for kind in ("fork", "new") for number in range(5))])
 
 
+def test_a_fork_stands_on_its_layer_whatever_happens_to_its_parent_while_it_is_made(hub, faces):
+    expected = state(faces.folder)
+    with hub.service.session() as session:
+        source = hub.service.find(session, viewer(hub, "ada"), "ada", "faces")
+
+    def unpublish(message):
+        if message == "Making the fork":
+            hub.service.publish(source, "private", "", frozenset(), "", quiet)
+            hub.service.delete(source)
+            hub.service.purge_expired()
+
+    made, _ = hub.service.fork(viewer(hub, "bob"), source, "mine", "", unpublish)
+    assert state(hub.projects("bob") / "mine") == expected
+    hub.service.delete(made)
+    hub.service.purge(made)
+    assert list(hub.places.layers.iterdir()) == []
+
+
 def test_forks_made_while_their_parent_is_published_again_and_again_are_whole(hub, faces, acting):
     versions = [state(faces.folder)]
     published = threading.Event()
@@ -655,6 +677,21 @@ def test_a_project_deleted_for_good_while_it_is_forked_leaves_a_whole_fork_or_no
             assert state(again) == expected
     with hub.client("bob") as client:
         assert all(each["parent"] == "" for each in client.projects("of-gone", owner="bob"))
+
+
+def test_a_large_file_that_its_last_owner_deletes_when_another_has_just_sent_it_is_not_noted_as_there(hub, new_project):
+    first, second = new_project("ada", "first", {"a.bin": noise(1)}), new_project("bob", "second")
+    with hub.client("ada") as client:
+        list(client.keep_large("ada", "first", "first", ["a.bin"]))
+        ((oid, size),) = hub.service.brought("ada").items()
+        project_id = client.project("ada", first.name)["id"]
+        client.delete("ada", "first")
+        client.purge(project_id)
+    with hub.service.session() as session:
+        bobs = hub.service.find(session, viewer(hub, "bob"), "bob", second.name)
+    with pytest.raises(Refused, match="was removed a moment ago. Try again"):
+        hub.service.add_large(bobs, [Pointer(oid, size)])
+    assert hub.service.brought("bob") == {}
 
 
 def test_a_large_file_sent_while_its_last_owner_deletes_it_is_kept(hub, new_project):
