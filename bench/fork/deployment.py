@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 
-from bench.fork.service import PREFIX, SECRET
 from regrow.client import working
 from regrow.client.hub import HubClient
 from regrow.client.working import Working
@@ -24,6 +23,9 @@ from regrow.hub_config.ports import is_free
 from regrow.hub_service.mounts import unmount
 from regrow.spawner.volumes import Owner, make_user_volumes, mount_points, user_volumes
 
+#: Below it is the service; and the variable that tells it what its users know.
+PREFIX = "/services/regrow/"
+SECRET = "BENCH_SECRET"
 UP_TIMEOUT_S = 60
 USERS = ADA, BOB = ("ada", "bob")
 _CHECKOUT = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from bench.fork.deployment import PREFIX, SECRET
 from regrow.hub_service.app import create_app
 from regrow.hub_service.auth import HubSignIn, unauthorized
 from regrow.hub_service.places import Places
@@ -20,9 +21,6 @@ from regrow.hub_service.registry.database import open_database
 from regrow.hub_service.scopes import ADMIN, SCOPES
 from regrow.hub_service.viewer import Viewer
 from regrow.store import Store
-
-PREFIX = "/services/regrow/"
-SECRET = "BENCH_SECRET"
 
 
 class SignIn(HubSignIn):
