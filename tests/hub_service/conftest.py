@@ -136,7 +136,8 @@ class Killable:
 
     def kill(self):
         """Kill it now, as `kill -9`, where it is not dead by itself."""
-        self._process.kill()
+        if self._process.is_alive():  # else its number may be another's by now
+            self._process.kill()
         self._process.join()
 
 

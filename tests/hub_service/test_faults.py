@@ -163,7 +163,7 @@ class Pushing(Operation):
         )
 
     def do(self, client, pushed):
-        url = client.project("ada", "faces")["clone_url"]
+        url = client.git_url("ada", "faces")
         push_state(self.world.faces.folder, url, pushed, client.git_environment)
 
     def is_done(self, client, pushed):
@@ -414,7 +414,7 @@ class TestWhereForksAreCopies:
         with mounted("overlay", folders["data"], "-o", options):
             yield folders["data"]
 
-    @pytest.mark.parametrize("kind", [Forking, Deleting, Undeleting], ids=lambda kind: kind.__name__)
+    @pytest.mark.parametrize("kind", [Forking, Undeleting], ids=lambda kind: kind.__name__)
     def test_killed_at_any_moment_the_service_starts_again_whole(self, world, kind, monkeypatch):
         with as_user(world.deployment, "bob", monkeypatch) as client:
             assert client.project("bob", "witness")["tree"] == "copy"
