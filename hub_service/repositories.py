@@ -103,12 +103,13 @@ def is_branch(name: str) -> bool:
 
 
 def size_bytes(folder: Path) -> int:
-    """How many bytes the repository has, as if it shared none."""
+    """How many bytes the repository takes by itself: what it shares with others by hard links is not counted."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # pushes make and remove files meanwhile
-                total += Path(place, name).lstat().st_size
+                status = Path(place, name).lstat()
+                total += status.st_size if status.st_nlink == 1 else 0
     return total
 
 
