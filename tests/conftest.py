@@ -1,5 +1,7 @@
 """What the tests of every part share: the engine, the image, and that nothing is skipped in CI."""
 
+import secrets
+
 import docker
 import pytest
 
@@ -11,7 +13,6 @@ from regrow.images.errors import EngineMissing
 pytest_plugins = ["plugins.no_skips_in_ci"]
 
 IMAGE = "regrow/notebook:cpu"
-FOREIGN_IMAGE = "regrow-test-foreign"
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,7 @@ def notebook_image(engine):
 def foreign_image(notebook_image, engine):
     """The name of an image that is not built from ours: what ours is built from."""
     base = find_base(engine.api, None, VARIANTS["cpu"].base, print)
-    engine.images.get(base).tag(FOREIGN_IMAGE)
-    yield FOREIGN_IMAGE
-    engine.images.remove(FOREIGN_IMAGE, noprune=True)
+    name = f"regrow-test-foreign:{secrets.token_hex(3)}"
+    engine.images.get(base).tag(name)
+    yield name
+    engine.images.remove(name, noprune=True)
