@@ -28,7 +28,9 @@ from regrow.spawner.volumes import mount_points
 from support.ports import free_port
 
 CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
-START_TIMEOUT_S = 60
+# A busy machine once took more than a minute before the hub's first line.
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 30
 ADMIN_SCOPES = ["admin:groups", "groups", "tokens", "read:users"]
 
 
@@ -53,6 +55,7 @@ class Hub:
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     admin_token: str = field(default_factory=lambda: secrets.token_hex(16))
+    start_timeout_s: float = START_TIMEOUT_S
 
     @property
     def url(self) -> str:
@@ -94,13 +97,13 @@ class Hub:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(self.config_file)],
                 cwd=self.folder,
-                env={**os.environ, CONFIG_VARIABLE: json.dumps(config), **self.environment},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", CONFIG_VARIABLE: json.dumps(config), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
@@ -108,19 +111,31 @@ class Hub:
                 if httpx.get(f"{self.url}/hub/api/", trust_env=False).status_code == 200:
                     return self
             time.sleep(0.1)
-        raise AssertionError(f"the hub did not start:\n{self.log.read_text()[-5000:]}")
+        self._abort()
+        raise AssertionError(f"the hub did not start:\n{self.log.read_text()[-20000:]}")
 
     def stop(self) -> None:
         """Stop the hub as Ctrl-C does; users' servers go on."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=30)
+            try:
+                self.process.wait(timeout=STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._abort()
+                raise AssertionError(f"the hub did not stop:\n{self.log.read_text()[-20000:]}") from None
 
     def kill(self) -> None:
         """Kill the hub, and only the hub, as the kernel's out-of-memory killer would."""
         assert self.process
         self.process.kill()
         self.process.wait(timeout=10)
+
+    def _abort(self) -> None:
+        """End a hub that hangs so that its log has the stack of each of its threads (faulthandler)."""
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(timeout=10)
 
 
 @contextlib.contextmanager
