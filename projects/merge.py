@@ -6,21 +6,20 @@ The merge is made in the object database, and only a whole one reaches the files
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from regrow.projects.attributes import without_large
 from regrow.projects.changes import EXECUTABLE, REGULAR, REPOSITORY, Change, File, changes, pointers
 from regrow.projects.errors import ProjectError
 from regrow.projects.git import git
 from regrow.projects.large_files import LargeFiles
-from regrow.projects.pointers import parse
+from regrow.projects.notebook_merge import NotByCells, merge_notebooks
 from regrow.projects.printable import printable
 from regrow.projects.restore import restore
 from regrow.projects.shadow import Shadow
@@ -32,9 +31,6 @@ Side = Literal["ours", "theirs"]
 Tree = dict[str, File]
 
 _MOST_SHOWN = 20
-# Notebooks beyond these would take nbdime minutes.
-_MOST_CELLS = 500
-_MOST_LINES = 5000
 _KINDS = {
     frozenset({"base", "ours", "theirs"}): "changed on both sides",
     frozenset({"ours", "theirs"}): "added on both sides",
@@ -238,8 +234,10 @@ def _merge_trees(
             conflict = Conflict(unmerged.path, unmerged.kind)
             if unmerged.is_notebook:
                 try:
-                    content, cleared = _merge_notebook(project, unmerged.files)
-                except _NotByCells as error:
+                    blobs = [unmerged.files[side].blob for side in ("base", "ours", "theirs")]
+                    base, mine, other = (git(project, "cat-file", "blob", each) for each in blobs)
+                    content, cleared = merge_notebooks(base, mine, other)
+                except NotByCells as error:
                     conflict = Conflict(unmerged.path, unmerged.kind + error.why, error.cells)
                 else:
                     blob = ours.git("hash-object", "-w", "--stdin", "--no-filters", input=content).decode().strip()
@@ -330,108 +328,6 @@ def _merge_by_git(ours: Shadow, trees: Mapping[str, str]) -> tuple[str, list[_Un
     if is_clean != b"1" and not found:
         raise ProjectError("git could not merge, and did not say what. Nothing was changed.")
     return tree.decode(), [found[path] for path in sorted(found)]
-
-
-class _NotByCells(Exception):
-    """A notebook that can't be merged cell by cell: `why`, as the end of a sentence, or the `cells` in the way."""
-
-    def __init__(self, why: str = "", cells: tuple[int, ...] = ()) -> None:
-        super().__init__(why)
-        self.why = f", and can't be merged by cells ({printable(why)})" if why else ""
-        self.cells = cells
-
-
-def _merge_notebook(project: Path, versions: Mapping[str, File]) -> tuple[bytes, tuple[int, ...]]:
-    """The merged notebook, and the cells whose outputs were cleared. Raises `_NotByCells`."""
-    # It takes a second to import, and few merges need it.
-    import nbformat
-    from nbdime.diffing.notebooks import diff_notebooks  # type: ignore[import-untyped]
-    from nbdime.merging.decisions import apply_decisions  # type: ignore[import-untyped]
-    from nbdime.merging.generic import decide_merge_with_diff  # type: ignore[import-untyped]
-
-    blobs = [versions[side].blob for side in ("base", "ours", "theirs")]
-    base, ours, theirs = (_read(git(project, "cat-file", "blob", blob)) for blob in blobs)
-    try:
-        here, there = diff_notebooks(base, ours), diff_notebooks(base, theirs)
-        clashes = _clashes(here, there)
-        decisions = [] if clashes else decide_merge_with_diff(base, ours, theirs, here, there, _strategies())
-        merged = apply_decisions(base, decisions)
-        nbformat.validate(merged)
-        content = nbformat.writes(merged)  # type: ignore[no-untyped-call]
-    # What nbdime raises for what strangers write into a notebook is not known. It is said, and a side can be taken.
-    except Exception as error:
-        raise _NotByCells(f"nbdime failed: {type(error).__name__}: {str(error)[:100]}") from error
-    conflicts = [each for each in decisions if each.conflict]
-    if clashes or conflicts:
-        raise _NotByCells(cells=clashes or _cells_of(conflicts))
-    cleared = _cells_of(each for each in decisions if each.common_path[-1:] == ("outputs",) and each.action == "custom")
-    return f"{content}\n".encode(), cleared
-
-
-def _read(content: bytes) -> Any:
-    import nbformat
-
-    if parse(content):
-        raise _NotByCells("it is a large file")
-    try:
-        raw = json.loads(content)
-        if raw["nbformat"] != 4:
-            raise _NotByCells("it is not of format 4")
-        notebook = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
-        raise _NotByCells("it is not a notebook") from error
-    lines = sum(cell.source.count("\n") for cell in notebook.cells)
-    if len(notebook.cells) > _MOST_CELLS or lines > _MOST_LINES:
-        raise _NotByCells("it is too long")
-    return notebook
-
-
-def _strategies() -> Any:
-    from nbdime.utils import Strategies  # type: ignore[import-untyped]
-
-    transient = ["/cells/*/execution_count", "/cells/*/outputs/*/execution_count"]
-    return Strategies(
-        {
-            "/nbformat_minor": "take-max",
-            # New cells of both; what both have changed is found before. A cell that only one has deleted, while its
-            # outputs are new on the other side, stays.
-            "/cells": "union",
-            "/cells/*/id": "use-local",
-            "/cells/*/outputs": "remove",
-            "/metadata": "use-local",
-            "/cells/*/metadata": "use-local",
-            **dict.fromkeys(transient, "clear"),
-        },
-        transients=transient,
-    )
-
-
-def _clashes(here: Any, there: Any) -> tuple[int, ...]:
-    """The cells whose content both diffs change, and not to the same."""
-    ours, theirs = _touched(here), _touched(there)
-    both = (index for index in sorted(ours.keys() & theirs.keys()) if ours[index] != theirs[index])
-    return tuple(index + 1 for index in both)
-
-
-def _touched(diff: Any) -> dict[int, Any]:
-    """By cell: how a diff of nbdime changes what a person wrote there."""
-    steps = [step for part in diff if part.key == "cells" for step in part.diff]
-    added = {step.key: step.valuelist for step in steps if step.op == "addrange"}
-    found: dict[int, Any] = {}
-    for step in steps:
-        if step.op == "removerange":
-            found |= dict.fromkeys(range(step.key, step.key + step.length), ("removed", added.get(step.key)))
-        elif step.op == "patch":
-            written = [part for part in step.diff if part.key in ("source", "cell_type", "attachments")]
-            if written:
-                found[step.key] = ("changed", written)
-    return found
-
-
-def _cells_of(decisions: Iterable[Any]) -> tuple[int, ...]:
-    paths = {each.common_path for each in decisions}
-    return tuple(sorted({path[1] + 1 for path in paths if path[:1] == ("cells",) and len(path) > 1}))
 
 
 def _cells(numbers: tuple[int, ...]) -> str:
