@@ -13,8 +13,8 @@ from traitlets.config import Config
 from regrow.hub_service.app import create_app
 from regrow.hub_service.auth import HubSignIn
 from regrow.hub_service.places import Places
-from regrow.hub_service.projects import Limits, Service
 from regrow.hub_service.registry.database import open_database
+from regrow.hub_service.service import Limits, Service
 from regrow.hub_service.settings import CONFIG_VARIABLE, HubService
 from regrow.store import Store
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -13,22 +12,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from regrow.hub_service import projects_api
+from regrow.hub_service import finding, projects_api, quotas
 from regrow.hub_service.access import Access
 from regrow.hub_service.auth import HubSignIn, browser_router, check_scope, unauthorized, viewer_of
 from regrow.hub_service.errors import Refused, explained
 from regrow.hub_service.git_http import git_router
+from regrow.hub_service.large_objects import ProjectsLargeObjects
 from regrow.hub_service.lfs import lfs_router
 from regrow.hub_service.pages import pages_router
-from regrow.hub_service.projects import Service
+from regrow.hub_service.recovery import recover
 from regrow.hub_service.scopes import READ, WRITE
+from regrow.hub_service.service import Service
+from regrow.hub_service.upkeep import EVERY_S, Upkeep
 from regrow.hub_service.viewer import owns
 from regrow.projects.errors import ProjectError
 from regrow.store import StoreError
-
-_SWEEP_EVERY_S = 3600.0
-
-_log = logging.getLogger(__name__)
 
 
 def create_app(service: Service, sign_in: HubSignIn, prefix: str = "/") -> FastAPI:
@@ -71,15 +69,15 @@ async def authorize(request: Request, owner: str, name: str, write: bool) -> Acc
 
     def find() -> Access:
         with service.session() as session:
-            look = service.find_own if write else service.find
+            look = finding.find_own if write else finding.find
             project = look(session, viewer, owner, name)
         return Access(
             project_id=project.id,
             repository=service.places.repository(project.id),
             is_owner=owns(viewer, project),
             user=viewer.name,
-            bytes_left=service.bytes_left(project.owner) if write else None,
-            large=service.large(project),
+            bytes_left=quotas.bytes_left(service, project.owner) if write else None,
+            large=ProjectsLargeObjects(service, project),
         )
 
     try:
@@ -100,22 +98,20 @@ async def _check_text(request: Request) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    await run_in_threadpool(service.recover)
-    sweeping = asyncio.create_task(_sweep(service))
+    await run_in_threadpool(recover, service)
+    upkeep = Upkeep(service)
+    keeping_up = asyncio.create_task(_keep_up(upkeep))
     yield
-    sweeping.cancel()
+    upkeep.stop()
+    keeping_up.cancel()
     with suppress(asyncio.CancelledError):
-        await sweeping
+        await keeping_up
 
 
-async def _sweep(service: Service) -> None:
+async def _keep_up(upkeep: Upkeep) -> None:
     while True:
-        try:
-            await run_in_threadpool(service.retire_all)
-            await run_in_threadpool(service.purge_expired)
-        except Exception:
-            _log.exception("What is to be removed could not be; it is tried again in an hour")
-        await asyncio.sleep(_SWEEP_EVERY_S)
+        await run_in_threadpool(upkeep.run)
+        await asyncio.sleep(EVERY_S)
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

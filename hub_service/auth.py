@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from jupyterhub.services.auth import HubOAuth
 
+from regrow.hub_service.deleted_users import retire
 from regrow.hub_service.scopes import ADMIN, SCOPES
 from regrow.hub_service.viewer import NOBODY, Viewer
 
@@ -82,7 +83,7 @@ async def viewer_of(request: Request) -> Viewer:
 async def _known(request: Request, token: str) -> Viewer:
     sign_in: HubSignIn = request.app.state.sign_in
     viewer = await sign_in.viewer(token)
-    own = await run_in_threadpool(request.app.state.service.retire, viewer.name)
+    own = await run_in_threadpool(retire, request.app.state.service, viewer.name)
     return replace(viewer, id=own)
 
 

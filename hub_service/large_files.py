@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
+from regrow.hub_service import large_objects, quotas
 from regrow.hub_service.errors import NotFound, OverQuota
-from regrow.hub_service.projects import Service
 from regrow.hub_service.registry.tables import Project
+from regrow.hub_service.service import Service
 from regrow.hub_service.users_files import folder_below, open_file_below, opened_folder
 from regrow.projects.large_files import Kept, put
 from regrow.projects.pointers import Pointer
@@ -42,7 +43,7 @@ def keep(
             kept.append(put(writer, path, descriptor))
             if pointer := kept[-1].pointer:
                 room.take(path, pointer)
-    service.add_large(project, [each.pointer for each in kept if each.pointer])
+    large_objects.add(service, project, [each.pointer for each in kept if each.pointer])
     for each in kept:
         say({"kept": asdict(each)})
     return len(kept)
@@ -65,8 +66,8 @@ class _Room:
     """What a user's quota leaves for large files, of which each counts once."""
 
     def __init__(self, service: Service, owner: str) -> None:
-        self._left = service.bytes_left(owner)
-        self._there = service.brought(owner)
+        self._left = quotas.bytes_left(service, owner)
+        self._there = quotas.brought(service, owner)
 
     def check(self, path: str, descriptor: int) -> None:
         """Close `descriptor` and raise `OverQuota`, if that file can't fit: before it is read."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from regrow.hub_service import large_objects, snapshots
 from regrow.hub_service.errors import Forbidden, NotFound, Refused
-from regrow.hub_service.projects import Service
 from regrow.hub_service.registry.tables import Offer, Project, new_id, now
+from regrow.hub_service.service import Service
 from regrow.hub_service.viewer import Viewer, owns, sees
 from regrow.projects.changes import pointers_of_tree
 from regrow.projects.git import git
@@ -15,7 +16,7 @@ from regrow.projects.git import git
 
 def make(service: Service, viewer: Viewer, fork: Project, snapshot_id: str, message: str) -> Offer:
     """Offer a snapshot of `fork` (its last, where none is named) to its parent. Raises `Refused`."""
-    snapshot = service.snapshot(fork, snapshot_id)
+    snapshot = snapshots.find(service, fork, snapshot_id)
     with service.session() as session:
         parent = session.get_one(Project, fork.id).parent
     if parent is None or parent.deleted_at or not sees(viewer, parent):
@@ -43,7 +44,7 @@ def make(service: Service, viewer: Viewer, fork: Project, snapshot_id: str, mess
         settings=("transfer.fsckObjects=true", "fetch.unpackLimit=1"),
     )
     # What the owner needs of the fork's large files is theirs to fetch from now on.
-    service.add_large(parent, pointers_of_tree(repository, snapshot.commit).values(), inherited=True)
+    large_objects.add(service, parent, pointers_of_tree(repository, snapshot.commit).values(), inherited=True)
     with service.session() as session, session.begin():
         session.add(made)
     return made

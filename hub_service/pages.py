@@ -12,11 +12,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader
 
 from regrow.client.lineage import as_svg
+from regrow.hub_service import finding
 from regrow.hub_service.auth import browser_viewer, check_scope
 from regrow.hub_service.errors import Refused
 from regrow.hub_service.models import lineage_model, project_model
-from regrow.hub_service.projects import Service
 from regrow.hub_service.scopes import READ
+from regrow.hub_service.service import Service
 from regrow.hub_service.viewer import Viewer
 
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
@@ -44,7 +45,7 @@ def pages_router(prefix: str) -> APIRouter:
 
         def find() -> Response:
             with service.session() as session:
-                found = service.shown_to(session, viewer, search)
+                found = finding.shown_to(session, viewer, search)
                 models = [project_model(each, viewer) for each in found]
             return page("projects.html", viewer, title="Projects", projects=models, search=search)
 
@@ -62,10 +63,10 @@ def pages_router(prefix: str) -> APIRouter:
         def find() -> Response:
             with service.session() as session:
                 try:
-                    found = service.find(session, viewer, owner, name)
+                    found = finding.find(session, viewer, owner, name)
                 except Refused as error:
                     return page("page.html", viewer, error.status, title=str(error))
-                lineage = [lineage_model(each, viewer).model_dump() for each in service.lineage(session, viewer, found)]
+                lineage = [lineage_model(each, viewer).model_dump() for each in finding.lineage(session, found)]
                 return page(
                     "project.html",
                     viewer,

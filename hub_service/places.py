@@ -41,6 +41,11 @@ class Places:
         """Working trees of deleted projects."""
         return self.data_dir / "recycle_bin"
 
+    @property
+    def collected(self) -> Path:
+        """A file whose time is that of the store's last collection."""
+        return self.data_dir / "store_collected"
+
     def repository(self, project_id: str) -> Path:
         """The bare repository of a project."""
         return self.repositories / f"{project_id}.git"

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
-from sqlalchemy import select
 
-from regrow.hub_service import large_files, offers
+from regrow.hub_service import finding, forking, large_files, making, offers, publishing, quotas, recycle_bin, snapshots
 from regrow.hub_service.auth import check_scope, needs, viewer_of
+from regrow.hub_service.large_objects import ProjectsLargeObjects
 from regrow.hub_service.models import (
     Base,
     Decision,
@@ -31,11 +31,11 @@ from regrow.hub_service.models import (
     project_model,
     snapshot_model,
 )
-from regrow.hub_service.projects import Service
 from regrow.hub_service.registry.tables import Project
 from regrow.hub_service.scopes import DELETE, FORK, PUBLISH, READ, WRITE
+from regrow.hub_service.service import Service
 from regrow.hub_service.streamed import Say, streamed
-from regrow.hub_service.viewer import Viewer, check_owns, owns
+from regrow.hub_service.viewer import Viewer, owns
 
 router = APIRouter(prefix="/api")
 
@@ -78,8 +78,8 @@ def user(viewer: Reader, service: TheService) -> UserModel:
         name=viewer.name,
         groups=sorted(viewer.groups),
         is_admin=viewer.is_admin,
-        bytes_used=service.bytes_used(viewer.name),
-        bytes_left=service.bytes_left(viewer.name),
+        bytes_used=quotas.bytes_used(service, viewer.name),
+        bytes_left=quotas.bytes_left(service, viewer.name),
         store_id=service.store.id,
     )
 
@@ -93,21 +93,21 @@ def list_projects(
 ) -> list[ProjectModel]:
     """The projects that you may see, the last changed first: those whose owner, name or description has all words."""
     with service.session() as session:
-        found = service.shown_to(session, viewer, search, owner)
+        found = finding.shown_to(session, viewer, search, owner)
         return [project_model(each, viewer) for each in found]
 
 
 @router.post("/projects", status_code=201)
 def create_project(new: NewProject, viewer: Writer, service: TheService) -> ProjectModel:
     """A new private project with an empty repository. A folder for it is made by whoever asks."""
-    return _model(service, service.create(viewer, new.name, new.description), viewer)
+    return _model(service, making.create(service, viewer, new.name, new.description), viewer)
 
 
 @router.get("/projects/{owner}/{name}")
 def get_project(owner: str, name: str, viewer: Visitor, service: TheService) -> ProjectModel:
     """One project."""
     with service.session() as session:
-        found = service.find(session, viewer, owner, name)
+        found = finding.find(session, viewer, owner, name)
         return project_model(found, viewer)
 
 
@@ -115,15 +115,15 @@ def get_project(owner: str, name: str, viewer: Visitor, service: TheService) -> 
 def lineage(owner: str, name: str, viewer: Visitor, service: TheService) -> list[LineageModel]:
     """The tree of forks that a project is in, parents before their forks."""
     with service.session() as session:
-        project = service.find(session, viewer, owner, name)
-        return [lineage_model(each, viewer) for each in service.lineage(session, viewer, project)]
+        project = finding.find(session, viewer, owner, name)
+        return [lineage_model(each, viewer) for each in finding.lineage(session, project)]
 
 
 @router.get("/projects/{owner}/{name}/snapshots")
 def list_snapshots(owner: str, name: str, viewer: Reader, service: TheService) -> list[SnapshotModel]:
     """The snapshots that the hub has, the newest first; of somebody else's project, the published one."""
     with service.session() as session:
-        project = service.find(session, viewer, owner, name)
+        project = finding.find(session, viewer, owner, name)
         shown = [each for each in project.snapshots if owns(viewer, project) or each.id == project.published_id]
         return [snapshot_model(each) for each in reversed(shown)]
 
@@ -132,7 +132,7 @@ def list_snapshots(owner: str, name: str, viewer: Reader, service: TheService) -
 def add_snapshot(owner: str, name: str, new: NewSnapshot, viewer: Writer, service: TheService) -> SnapshotModel:
     """Note a state that was pushed to `refs/regrow/states/ID` of the project's repository."""
     project = _own(service, viewer, owner, name)
-    return snapshot_model(service.add_snapshot(project, new.id, new.name, new.reason, new.branch, new.environment))
+    return snapshot_model(snapshots.add(service, project, new.id, new.name, new.reason, new.branch, new.environment))
 
 
 @router.post("/projects/{owner}/{name}/large-files", responses={200: {"content": _LINES}})
@@ -151,8 +151,8 @@ def missing_large_files(
 ) -> list[PointerModel]:
     """Those of the large files that the project does not have."""
     with service.session() as session:
-        project = service.find(session, viewer, owner, name)
-    there = service.large(project).has(each.oid for each in wanted)
+        project = finding.find(session, viewer, owner, name)
+    there = ProjectsLargeObjects(service, project).has(each.oid for each in wanted)
     return [each for each in wanted if there.get(each.oid) != each.size]
 
 
@@ -164,8 +164,8 @@ async def publish(
 
     def work(say: Say) -> Any:
         project = _own(service, viewer, owner, name)
-        published = service.publish(
-            project, wanted.visibility, wanted.team, viewer.groups, wanted.snapshot, _message(say)
+        published = publishing.publish(
+            service, project, wanted.visibility, wanted.team, viewer.groups, wanted.snapshot, _message(say)
         )
         return _model(service, published, viewer).model_dump(mode="json")
 
@@ -178,8 +178,8 @@ async def fork(owner: str, name: str, wanted: NewFork, viewer: Forker, service: 
 
     def work(say: Say) -> Any:
         with service.session() as session:
-            source = service.find(session, viewer, owner, name)
-        made, snapshot = service.fork(viewer, source, wanted.name, wanted.snapshot, _message(say))
+            source = finding.find(session, viewer, owner, name)
+        made, snapshot = forking.fork(service, viewer, source, wanted.name, wanted.snapshot, _message(say))
         project = _model(service, made, viewer).model_dump(mode="json")
         return {"project": project, "snapshot": snapshot_model(snapshot).model_dump(mode="json")}
 
@@ -197,27 +197,27 @@ def set_base(owner: str, name: str, base: Base, viewer: Writer, service: TheServ
 @router.delete("/projects/{owner}/{name}", status_code=204)
 def delete_project(owner: str, name: str, viewer: Deleter, service: TheService) -> None:
     """Put a project into the recycle bin, with the files in its owner's projects folder."""
-    service.delete(_own(service, viewer, owner, name))
+    recycle_bin.delete(service, _own(service, viewer, owner, name))
 
 
 @router.get("/recycle-bin")
-def recycle_bin(viewer: Reader, service: TheService) -> list[ProjectModel]:
+def list_deleted(viewer: Reader, service: TheService) -> list[ProjectModel]:
     """Your deleted projects."""
     with service.session() as session:
-        found = service.shown_to(session, viewer, deleted=True)
+        found = finding.shown_to(session, viewer, deleted=True)
         return [project_model(each, viewer) for each in found]
 
 
 @router.post("/recycle-bin/{project_id}/restore")
 def undelete(project_id: str, viewer: Deleter, service: TheService) -> ProjectModel:
     """Take a project out of the recycle bin."""
-    return _model(service, service.undelete(_deleted(service, viewer, project_id)), viewer)
+    return _model(service, recycle_bin.undelete(service, _deleted(service, viewer, project_id)), viewer)
 
 
 @router.delete("/recycle-bin/{project_id}", status_code=204)
 def purge(project_id: str, viewer: Deleter, service: TheService) -> None:
     """Remove a deleted project for good."""
-    service.purge(_deleted(service, viewer, project_id))
+    recycle_bin.purge(service, _deleted(service, viewer, project_id))
 
 
 @router.post("/projects/{owner}/{name}/offers", status_code=201)
@@ -253,15 +253,12 @@ def _shown(offer: Any) -> OfferModel:
 
 def _own(service: Service, viewer: Viewer, owner: str, name: str) -> Project:
     with service.session() as session:
-        return service.find_own(session, viewer, owner, name)
+        return finding.find_own(session, viewer, owner, name)
 
 
 def _deleted(service: Service, viewer: Viewer, project_id: str) -> Project:
     with service.session() as session:
-        query = select(Project).where(
-            Project.id == project_id, Project.deleted_at.is_not(None), Project.purged_at.is_(None)
-        )
-        return check_owns(viewer, session.scalars(query).first(), project_id)
+        return finding.find_deleted(session, viewer, project_id)
 
 
 def _message(say: Say) -> Callable[[str], None]:

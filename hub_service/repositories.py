@@ -43,6 +43,8 @@ _CONFIG = """\
 _REF = re.compile(r"refs/[^\x00-\x20]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NONE = "0" * 40
+_MANY_PACKS = 20
+_MANY_REFS = 200
 _LINK_AGAIN = 20
 _LINK_AGAIN_S = 0.05
 # What a push that was killed leaves; none that still runs is as old.
@@ -113,21 +115,33 @@ def size_bytes(folder: Path) -> int:
     return total
 
 
-def repack(folder: Path, now: float | None = None) -> None:
-    """Join small packs, so that there are few, and remove what killed pushes left a day before `now`.
+def is_scattered(folder: Path) -> bool:
+    """Whether pushes, of which each makes a pack and refs, have made so many files that `repack` is worth its time."""
+    own = sum(pack.stat().st_nlink == 1 for pack in _packs(folder))
+    return own >= _MANY_PACKS or sum(1 for ref in (folder / "refs").rglob("*") if ref.is_file()) >= _MANY_REFS
 
-    Safe beside readers, pushes and forks: every object stays, also what no ref needs. Others that repack wait.
-    Raises `GitError`.
+
+def repack(folder: Path, now: float | None = None) -> None:
+    """Join small packs and loose refs, so that there are few, and remove what killed pushes left a day before `now`.
+
+    Safe beside readers, pushes and forks: every object stays, also what no ref needs. Packs that are shared with others
+    stay as they are, so that they are on the disk once. Others that repack wait. Raises `GitError`.
     """
     with (folder / "repack.lock").open("w") as lock:
         # git takes what another repack has half written for a pack of the repository.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        git(folder, "repack", "--geometric=2", "-d", "--quiet", environment=NO_SETTINGS)
+        shared = [f"--keep-pack={pack.name}" for pack in _packs(folder) if pack.stat().st_nlink > 1]
+        git(folder, "repack", "--geometric=2", "-d", "--quiet", *shared, environment=NO_SETTINGS)
+        git(folder, "pack-refs", "--all", environment=NO_SETTINGS)
     oldest = (time.time() if now is None else now) - _LITTER_S
     for litter in (folder / "objects").glob("tmp_objdir-*"):
         with contextlib.suppress(FileNotFoundError):  # pushes that end well remove it
             if litter.stat().st_mtime < oldest:
                 shutil.rmtree(litter)
+
+
+def _packs(folder: Path) -> Iterator[Path]:
+    return (folder / "objects/pack").glob("pack-*.pack")
 
 
 @contextlib.contextmanager

@@ -7,10 +7,12 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -113,14 +115,24 @@ def detach(places: Places, project_id: str, kind: str, user: str, name: str) -> 
     if kind == "overlay":
         if point := mount_point(places, project_id):
             unmount(point)
-            point.rmdir()
-            return
-        # A stop came before the mount. What its owner has put there stays.
-        with suppress(OSError), opened_folder(places.projects_of(user)) as projects:
-            os.rmdir(name, dir_fd=projects)
+            _remove_empty(point.parent, point.name)
+        else:  # a stop came before the mount, or after it was taken away
+            _remove_empty(places.projects_of(user), name)
         return
     with suppress(FileNotFoundError), opened_folder(places.projects_of(user)) as projects:
         os.rename(name, places.bin / project_id, src_dir_fd=projects)
+
+
+def remove_left(places: Places, user: str, name: str, before: datetime) -> None:
+    """Remove what an overlay of `user`'s was mounted on, where it is there still. Raises `OSError`.
+
+    A folder that was made after `before` is the user's own.
+    """
+    with suppress(FileNotFoundError):
+        status = (places.projects_of(user) / name).lstat()
+        # Not the time of the last change of what is in it, which its owner can set.
+        if stat.S_ISDIR(status.st_mode) and status.st_ctime < before.timestamp():
+            _remove_empty(places.projects_of(user), name)
 
 
 def is_of(places: Places, project_id: str, user: str, name: str) -> bool:
@@ -157,6 +169,16 @@ def discard(places: Places, project_id: str) -> None:
             shutil.rmtree(folder)
         else:
             folder.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, name: str) -> None:
+    """Remove a folder in somebody's `folder`. What its owner has put there, or in its place, stays."""
+    try:
+        with opened_folder(folder) as projects:
+            os.rmdir(name, dir_fd=projects)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
 
 
 def _rename(source: Path, name: str, projects: int) -> None:

@@ -9,11 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from regrow.hub_service.errors import Refused
+from regrow.hub_service.places import Places
+
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutsideError(OSError):
     """That path leads out of the folder, or to something that is not a file."""
+
+
+def system_user(places: Places, user: str) -> int:
+    """The system's user id of a user's files. Raises `Refused` where there are none yet."""
+    try:
+        return places.projects_of(user).stat().st_uid
+    except FileNotFoundError:
+        raise Refused(f"{user} has no files on this hub yet. Start your server once, and try again.") from None
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 MOST_BYTES = 1024
+#: Below it are the names under which the store keeps large files.
+FOLDER = "lfs"
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n"
     rb"oid sha256:(?P<oid>[0-9a-f]{64})\n"
@@ -27,7 +29,7 @@ class Pointer:
     @property
     def name(self) -> str:
         """The name under which the store keeps the content."""
-        return f"lfs/{self.oid[:2]}/{self.oid[2:4]}/{self.oid}"
+        return f"{FOLDER}/{self.oid[:2]}/{self.oid[2:4]}/{self.oid}"
 
 
 def parse(blob: bytes) -> Pointer | None:

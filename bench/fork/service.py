@@ -16,9 +16,9 @@ from bench.fork.deployment import PREFIX, SECRET
 from regrow.hub_service.app import create_app
 from regrow.hub_service.auth import HubSignIn, unauthorized
 from regrow.hub_service.places import Places
-from regrow.hub_service.projects import Limits, Service
 from regrow.hub_service.registry.database import open_database
 from regrow.hub_service.scopes import ADMIN, SCOPES
+from regrow.hub_service.service import Limits, Service
 from regrow.hub_service.viewer import Viewer
 from regrow.store import Store
 

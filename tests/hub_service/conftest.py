@@ -21,9 +21,9 @@ from regrow.hub_service.app import create_app
 from regrow.hub_service.auth import unauthorized
 from regrow.hub_service.mounts import unmount
 from regrow.hub_service.places import Places
-from regrow.hub_service.projects import Limits, Service
 from regrow.hub_service.registry.database import open_database
 from regrow.hub_service.scopes import ADMIN, SCOPES
+from regrow.hub_service.service import Limits, Service
 from regrow.hub_service.viewer import Viewer
 from regrow.projects.create import create_empty
 from regrow.spawner.volumes import Owner, make_user_volumes, mount_points, user_volumes
@@ -106,13 +106,15 @@ class Deployment:
 class Killable:
     """The service of `deployment` in a process of its own, which the kernel kills: nothing in it has a last word.
 
-    `steps` counts the calls in the service's code since it was last set, and at the step `dies_at` it is killed.
+    `steps` counts the calls in the service's code since it was last set, and at the step `dies_at` it is killed; or as
+    soon as a function named `dies_after` has returned.
     """
 
     def __init__(self, deployment):
         self.deployment = deployment
         self._steps = _processes.Value("q", 0, lock=False)
         self._dies_at = _processes.Value("q", -1, lock=False)
+        self._dies_after = _processes.Array("c", 64)
         self._process = None
 
     @property
@@ -122,7 +124,8 @@ class Killable:
     def start(self, dies_at=-1):
         """Start it; it answers from then on, unless it dies at that step before."""
         self.count(dies_at)
-        self._process = _processes.Process(target=_serve, args=(self.deployment, self._steps, self._dies_at))
+        shared = (self._steps, self._dies_at, self._dies_after)
+        self._process = _processes.Process(target=_serve, args=(self.deployment, *shared))
         self._process.start()
         while not _answers(self.deployment.port):
             if not self._process.is_alive():
@@ -130,9 +133,9 @@ class Killable:
                 return
             time.sleep(0.01)
 
-    def count(self, dies_at=-1):
-        """Count the steps from here on, and have it be killed at `dies_at`."""
-        self._steps.value, self._dies_at.value = 0, dies_at
+    def count(self, dies_at=-1, dies_after=""):
+        """Count the steps from here on, and have it be killed at `dies_at`, or after the function `dies_after`."""
+        self._steps.value, self._dies_at.value, self._dies_after.value = 0, dies_at, dies_after.encode()
 
     def kill(self):
         """Kill it now, as `kill -9`, where it is not dead by itself."""
@@ -141,7 +144,7 @@ class Killable:
         self._process.join()
 
 
-def _serve(deployment, steps, dies_at):
+def _serve(deployment, steps, dies_at, dies_after):
     places = [str(Path(sys.modules[name].__file__).parent) for name in ("regrow.hub_service.app", "regrow.store")]
     counted = {}
 
@@ -151,7 +154,8 @@ def _serve(deployment, steps, dies_at):
             counted[file] = str(Path(file).parent).startswith(tuple(places))
         if counted[file]:
             steps.value += 1
-            if steps.value == dies_at.value:
+            is_last = event == "return" and frame.f_code.co_name.encode() == dies_after.value
+            if is_last or steps.value == dies_at.value:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     threading.setprofile(step)

@@ -11,7 +11,7 @@ import pytest
 
 from regrow.client.hub import HubError
 from regrow.client.working import fork, publish, snapshot
-from regrow.hub_service import projects_api, repositories
+from regrow.hub_service import projects_api, quotas, repositories
 from regrow.hub_service.registry.tables import VISIBILITIES, Offer, Project, new_id, now
 from regrow.hub_service.scopes import ADMIN, DELETE, FORK, PUBLISH, READ, SCOPES, WRITE
 
@@ -253,7 +253,7 @@ def test_git_and_git_lfs_let_in_whom_the_api_does(new_project, acting, hub, lab,
     with acting("ada") as client:
         publish(client, project, visibility, "lab" if visibility == "team" else "", quiet)
         sent = snapshot(client, project, quiet).model
-    oid = next(iter(hub.service.brought("ada")))
+    oid = next(iter(quotas.brought(hub.service, "ada")))
 
     def statuses(token, name):
         auth = ("any", token) if token else None
@@ -316,7 +316,7 @@ def test_large_files_of_others_are_not_to_be_had_by_their_hash(new_project, acti
     own = new_project("bob", "own", {"a": b"1"})
     with acting("ada") as client:
         snapshot(client, secret, quiet)
-    ((oid, size),) = hub.service.brought("ada").items()
+    ((oid, size),) = quotas.brought(hub.service, "ada").items()
     lfs = f"{hub.url}git/bob/own.git/info/lfs"
     with acting("bob") as client:
         snapshot(client, own, quiet)

@@ -11,7 +11,7 @@ import pytest
 
 from regrow.client.hub import HubError
 from regrow.client.working import fork, publish, register, snapshot
-from regrow.hub_service.projects import Limits
+from regrow.hub_service.service import Limits
 from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
 from regrow.projects.pointers import Pointer

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from regrow.client.hub import HubError
 from regrow.client.working import Working, fork, of_folder, publish, register, snapshot
+from regrow.hub_service import finding, forking, large_objects, publishing, quotas, recycle_bin
 from regrow.hub_service.errors import Refused
-from regrow.hub_service.registry.tables import LargeObject, Layer, Project
+from regrow.hub_service.registry.tables import LargeObject, Layer, Project, now
 from regrow.hub_service.viewer import Viewer
 from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
@@ -333,12 +334,12 @@ OPERATIONS = [
 ]
 
 
-def cut_off(operation, number, dies_at=-1, after_s=None):
+def cut_off(operation, number, dies_at=-1, dies_after="", after_s=None):
     """Begin an operation, and kill the service at a step of it or after a time; have it whole again, and done."""
     service = operation.world.killable
     with as_user(service.deployment, operation.user, operation.monkeypatch) as client:
         subject = operation.prepare(client, number)
-        service.count(dies_at)
+        service.count(dies_at, dies_after)
         with contextlib.suppress(HubError, ProjectError), killed_after(service, after_s):
             operation.do(client, subject)
         service.kill()
@@ -379,6 +380,50 @@ def cut_off_anywhere(operation):
 @pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
 def test_killed_at_any_moment_the_service_starts_again_whole_and_does_it_then(world, kind, monkeypatch):
     cut_off_anywhere(kind(world, monkeypatch))
+
+
+def test_killed_when_a_fork_is_unmounted_and_its_folder_still_there_it_leaves_none(world, monkeypatch):
+    cut_off(Deleting(world, monkeypatch), 1, dies_after="unmount")
+
+
+def test_the_folder_of_a_fork_that_a_deletion_left_is_removed_and_its_owners_newer_one_is_not(world, monkeypatch):
+    operation = Deleting(world, monkeypatch)
+    service, projects = world.killable, world.deployment.projects("bob")
+    with as_user(world.deployment, "bob", monkeypatch) as client:
+        left, newer, used = (operation.prepare(client, number) for number in (1, 2, 3))
+        service.kill()
+        for name in (left["name"], used["name"]):
+            subprocess.run(["umount", str(projects / name)], check=True)
+        (projects / used["name"] / "notes").write_text("mine")
+        # As after a power cut: the registry's disk knows of the deletion, and that of the folder does not.
+        engine = create_engine(world.deployment.database_url)
+        with Session(engine) as session, session.begin():
+            for model in (left, used):
+                session.get_one(Project, model["id"]).deleted_at = now()
+        engine.dispose()
+        service.start()
+        client.delete("bob", newer["name"])
+        (projects / newer["name"]).mkdir()
+        service.kill()
+        service.start()
+        assert not (projects / left["name"]).exists()
+        assert (projects / newer["name"]).is_dir()
+        assert (projects / used["name"] / "notes").read_text() == "mine"
+        assert_whole(world)
+        assert client.undelete(left["id"])["name"] == left["name"]
+        assert (projects / left["name"] / "mine.bin").exists()
+
+
+def test_what_was_put_into_a_forks_folder_when_it_was_unmounted_stays_and_the_fork_is_deleted(world, monkeypatch):
+    operation = Deleting(world, monkeypatch)
+    folder = world.deployment.projects("bob") / "gone1"
+    with as_user(world.deployment, "bob", monkeypatch) as client:
+        operation.prepare(client, 1)
+        subprocess.run(["umount", str(folder)], check=True)
+        (folder / "notes").write_text("mine")
+        client.delete("bob", "gone1")
+        assert (folder / "notes").read_text() == "mine"
+        assert [each["name"] for each in client.recycle_bin()] == ["gone1"]
 
 
 def test_killed_while_it_takes_back_what_was_cut_off_it_does_so_the_next_time(world, monkeypatch):
@@ -439,8 +484,8 @@ def assert_meanwhile_is_kept(hub):
 
         with hub.service.session() as session:
             ada = viewer(hub, "ada")
-            source = hub.service.find(session, ada, "ada", "faces")
-        return lambda: hub.service.fork(ada, source, "mine", "", progress)
+            source = finding.find(session, ada, "ada", "faces")
+        return lambda: forking.fork(hub.service, ada, source, "mine", "", progress)
 
     def folder():
         there.mkdir()
@@ -560,7 +605,7 @@ def at_once(*work):
         return list(threads.map(run, work))
 
 
-def forking(hub, user, name):
+def to_fork(hub, user, name):
     def work():
         with hub.client(user) as client:
             return client.fork("ada", "faces", name, "", quiet)
@@ -573,7 +618,7 @@ def test_many_forks_of_one_project_at_once_are_all_made_on_one_layer(hub, new_pr
     with acting("ada") as client:
         snapshot(client, project, quiet)
         publish(client, project, "hub", "", quiet)
-    done = at_once(*(forking(hub, user, f"fork{number}") for number in range(4) for user in ("ada", "bob")))
+    done = at_once(*(to_fork(hub, user, f"fork{number}") for number in range(4) for user in ("ada", "bob")))
     assert [each for each in done if isinstance(each, HubError)] == []
     for user in ("ada", "bob"):
         for number in range(4):
@@ -584,7 +629,7 @@ def test_many_forks_of_one_project_at_once_are_all_made_on_one_layer(hub, new_pr
 def test_of_two_who_take_a_name_at_once_one_gets_it_and_the_other_is_told(hub, faces):
     with hub.client("ada") as client:
         for number in range(5):
-            for work in (lambda name=f"new{number}": client.create(name), forking(hub, "ada", f"fork{number}")):
+            for work in (lambda name=f"new{number}": client.create(name), to_fork(hub, "ada", f"fork{number}")):
                 errors = [each for each in at_once(*[work] * 4) if isinstance(each, HubError)]
                 assert len(errors) == 3
                 assert all("already" in str(each) for each in errors), errors
@@ -595,18 +640,18 @@ def test_of_two_who_take_a_name_at_once_one_gets_it_and_the_other_is_told(hub, f
 def test_a_fork_stands_on_its_layer_whatever_happens_to_its_parent_while_it_is_made(hub, faces):
     expected = state(faces.folder)
     with hub.service.session() as session:
-        source = hub.service.find(session, viewer(hub, "ada"), "ada", "faces")
+        source = finding.find(session, viewer(hub, "ada"), "ada", "faces")
 
     def unpublish(message):
         if message == "Making the fork":
-            hub.service.publish(source, "private", "", frozenset(), "", quiet)
-            hub.service.delete(source)
-            hub.service.purge_expired()
+            publishing.publish(hub.service, source, "private", "", frozenset(), "", quiet)
+            recycle_bin.delete(hub.service, source)
+            recycle_bin.purge_expired(hub.service)
 
-    made, _ = hub.service.fork(viewer(hub, "bob"), source, "mine", "", unpublish)
+    made, _ = forking.fork(hub.service, viewer(hub, "bob"), source, "mine", "", unpublish)
     assert state(hub.projects("bob") / "mine") == expected
-    hub.service.delete(made)
-    hub.service.purge(made)
+    recycle_bin.delete(hub.service, made)
+    recycle_bin.purge(hub.service, made)
     assert list(hub.places.layers.iterdir()) == []
 
 
@@ -630,7 +675,7 @@ def test_forks_made_while_their_parent_is_published_again_and_again_are_whole(hu
         while not published.is_set():
             try:
                 name = f"fork{len(made)}"
-                forking(hub, "bob", name)()
+                to_fork(hub, "bob", name)()
                 made.append(name)
             except HubError as error:
                 assert error.status == 404, error
@@ -683,15 +728,15 @@ def test_a_large_file_that_its_last_owner_deletes_when_another_has_just_sent_it_
     first, second = new_project("ada", "first", {"a.bin": noise(1)}), new_project("bob", "second")
     with hub.client("ada") as client:
         list(client.keep_large("ada", "first", "first", ["a.bin"]))
-        ((oid, size),) = hub.service.brought("ada").items()
+        ((oid, size),) = quotas.brought(hub.service, "ada").items()
         project_id = client.project("ada", first.name)["id"]
         client.delete("ada", "first")
         client.purge(project_id)
     with hub.service.session() as session:
-        bobs = hub.service.find(session, viewer(hub, "bob"), "bob", second.name)
+        bobs = finding.find(session, viewer(hub, "bob"), "bob", second.name)
     with pytest.raises(Refused, match="was removed a moment ago. Try again"):
-        hub.service.add_large(bobs, [Pointer(oid, size)])
-    assert hub.service.brought("bob") == {}
+        large_objects.add(hub.service, bobs, [Pointer(oid, size)])
+    assert quotas.brought(hub.service, "bob") == {}
 
 
 def test_a_large_file_sent_while_its_last_owner_deletes_it_is_kept(hub, new_project):

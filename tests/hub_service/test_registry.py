@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from regrow.client.hub import HubError
 from regrow.client.upstream import accept, news, offer, sync
 from regrow.client.working import fork, publish, snapshot
+from regrow.hub_service import quotas, shared_layers
 from regrow.hub_service.registry.database import open_database, upgrade
 from regrow.hub_service.registry.tables import Base, LargeObject, Project, Snapshot, now
 from regrow.projects.pointers import Pointer
@@ -305,7 +306,7 @@ def test_a_project_is_made_published_forked_merged_offered_and_deleted(hub, new_
             client.delete("bob", name)
         for each in client.recycle_bin():
             client.purge(each["id"])
-    hub.service.sweep_layers()
+    shared_layers.sweep(hub.service)
     assert list(hub.places.repositories.iterdir()) == list(hub.places.layers.iterdir()) == []
     assert list(hub.service.store.names()) == []
     with hub.service.session() as session:
@@ -328,5 +329,5 @@ def test_many_requests_at_once_are_all_answered(hub, new_project):
         assert list(threads.map(work, range(24))) == [None] * 24
     assert len(hub.client("ada").projects()) == 25
     assert hub.client("ada").user()["bytes_used"] > 3 * len(noise(0))
-    assert {Pointer(oid, 0).name for oid in hub.service.brought("ada")} == set(hub.service.store.names())
+    assert {Pointer(oid, 0).name for oid in quotas.brought(hub.service, "ada")} == set(hub.service.store.names())
     assert working.name == "faces"

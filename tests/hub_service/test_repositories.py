@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from regrow.hub_service.repositories import create, fork, refs, repack, set_ref, size_bytes
+from regrow.hub_service.repositories import create, fork, is_scattered, refs, repack, set_ref, size_bytes
 from regrow.projects.errors import Damaged, Moved
 from regrow.projects.git import GitError
 
@@ -250,6 +250,35 @@ def test_repacking_leaves_few_packs_and_every_object(folder, work):
     for commit in (*commits, other):
         assert git(folder, "cat-file", "-t", commit) == "commit"
     assert fsck(folder) == ""
+
+
+def test_a_repository_of_many_pushes_is_worth_repacking_once(folder, work):
+    for number in range(25):
+        push(work, folder, f"refs/regrow/states/{number}", b"%d" % number)
+    before = refs(folder)
+    assert is_scattered(folder)
+    repack(folder)
+    assert not is_scattered(folder)
+    assert len(packs(folder)) < 4
+    assert [path for path in (folder / "refs").rglob("*") if path.is_file()] == []
+    assert refs(folder) == before
+    push(work, folder, "refs/heads/main", b"new")
+    assert not is_scattered(folder)
+
+
+def test_repacking_a_fork_leaves_what_it_shares_on_the_disk_once(folder, work, tmp_path):
+    commit = push(work, folder, "refs/heads/main", random.Random(1).randbytes(200_000))
+    forked = tmp_path / "fork.git"
+    fork([folder / "objects/pack"], {"refs/heads/main": commit}, forked)
+    (shared,) = packs(forked)
+    for number in range(5):
+        push(work, forked, "refs/heads/main", random.Random(number).randbytes(200_000))
+    repack(forked)
+    assert len(packs(forked)) < 4
+    assert shared.stat().st_nlink == 2
+    assert size_bytes(forked) < 1_100_000
+    shutil.rmtree(folder)
+    assert fsck(forked) == ""
 
 
 def test_repacking_beside_clones_and_pushes_breaks_neither(folder, work, tmp_path):

@@ -1,0 +1,103 @@
+"""What the service does by itself from time to time."""
+
+import hashlib
+import shutil
+import time
+
+import pytest
+
+from regrow.client.working import snapshot
+from regrow.hub_service import quotas
+from regrow.hub_service.repositories import is_scattered
+from regrow.hub_service.upkeep import Upkeep
+from regrow.projects.pointers import Pointer
+from regrow.store import Store
+
+from .conftest import quiet, state
+from .test_forks import noise
+from support.git_endpoint import wait_for
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def upkeep(hub):
+    """The upkeep of the running service, beside the service's own."""
+    return Upkeep(hub.service)
+
+
+def packs(hub, model):
+    return len(list((hub.places.repository(model["id"]) / "objects/pack").glob("*.pack")))
+
+
+def test_repositories_of_many_pushes_are_repacked_also_where_one_is_damaged(hub, new_project, acting, upkeep):
+    project = new_project("ada", "faces", {"a": b"0"})
+    damaged = new_project("ada", "damaged", {"a": b"0"})
+    with acting("ada") as client:
+        for number in range(21):
+            (project.folder / "a").write_text(str(number))
+            snapshot(client, project, quiet)
+        model = client.project("ada", "faces")
+        broken = hub.places.repository(client.project("ada", damaged.name)["id"])
+        (broken / "HEAD").unlink()
+        for number in range(20):
+            shutil.copyfile(broken / "config", broken / f"objects/pack/pack-{number}.pack")
+        assert is_scattered(hub.places.repository(model["id"]))
+        expected = [each["id"] for each in client.snapshots("ada", "faces")]
+        upkeep.run()
+        assert packs(hub, model) < 4
+        assert [each["id"] for each in client.snapshots("ada", "faces")] == expected
+        (project.folder / "a").write_text("after")
+        last = snapshot(client, project, quiet).model["id"]
+        client.publish("ada", "faces", {"visibility": "hub", "snapshot": last}, quiet)
+    with acting("bob") as client:
+        client.fork("ada", "faces", "mine", "", quiet)
+    assert state(hub.projects("bob") / "mine") == state(project.folder)
+
+
+def test_large_files_that_were_stored_and_never_noted_are_removed_an_hour_later(hub, new_project, acting, upkeep):
+    project = new_project("ada", "faces", {"model.bin": noise(1)})
+    lost = Pointer("ab" * 32, len(noise(2)))
+    with acting("ada") as client:
+        snapshot(client, project, quiet)
+        noted = {Pointer(oid, 0).name for oid in quotas.brought(hub.service, "ada")}
+        with hub.service.store.writer() as writer:
+            writer.keep(lost.name, writer.put(noise(2)))
+            writer.keep("of/others", writer.put(noise(3)))
+        upkeep.run()
+        assert set(hub.service.store.names()) == {*noted, lost.name, "of/others"}
+        upkeep.run()
+        assert set(hub.service.store.names()) == {*noted, "of/others"}
+
+
+def test_large_files_that_are_noted_in_that_hour_stay(hub, new_project, upkeep):
+    content = noise(1)
+    new_project("ada", "faces", {"model.bin": content})
+    late = Pointer(hashlib.sha256(content).hexdigest(), len(content))
+    with hub.service.store.writer() as writer:
+        writer.keep(late.name, writer.put(content))
+    upkeep.run()
+    with hub.client("ada") as client:
+        assert any("kept" in line for line in client.keep_large("ada", "faces", "faces", ["model.bin"]))
+    upkeep.run()
+    assert list(hub.service.store.names()) == [late.name]
+
+
+def test_the_store_is_collected_once_a_day(hub):
+    began = time.time()
+    earlier = Store.open(str(hub.folder / "store"), hub.folder / "earlier", now=lambda: began - 3 * DAY_S)
+    with earlier, earlier.writer() as writer:
+        writer.put(noise(1))
+    condemned = hub.folder / "store/condemned"
+
+    def run(after_s):
+        Upkeep(hub.service, lambda: began + after_s).run()
+        return len(list(condemned.iterdir())) if condemned.exists() else 0
+
+    assert run(0) == 0
+    assert run(DAY_S - 60) == 0
+    assert run(DAY_S + 60) == 1
+
+
+def test_the_service_does_so_by_itself(hub):
+    assert wait_for(hub.places.collected.exists)
