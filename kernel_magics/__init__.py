@@ -65,6 +65,8 @@ def load_ipython_extension(shell: Any) -> None:
     """Declare the magics, without importing them, and watch cells for programs that install files."""
     for name, module in MAGICS.items():
         shell.magics_manager.register_lazy(name, module)
+    # Before the watch, so that children that saved are reaped before it counts children.
+    shell.regrow_session = _start_session(shell)
     watch = CellWatch()
     shell.regrow_cell_watch = watch
     shell.events.register("pre_run_cell", watch.before)
@@ -77,6 +79,25 @@ def unload_ipython_extension(shell: Any) -> None:
     watch = shell.regrow_cell_watch
     shell.events.unregister("pre_run_cell", watch.before)
     shell.events.unregister("post_run_cell", watch.after)
+
+
+def _start_session(shell: Any) -> Any:
+    """Saving and restoring of this kernel's variables; None where it has no notebook."""
+    if not os.environ.get("JPY_SESSION_NAME"):
+        return None
+    from regrow.state import kernel
+
+    try:
+        return kernel.start(shell, _tell)
+    except OSError as error:
+        _tell(f"regrow: the variables of this kernel are not saved: {error}")
+        return None
+
+
+def _tell(message: str) -> None:
+    import sys
+
+    print(message, file=sys.stderr)
 
 
 def _complete(shell: Any, event: Any) -> list[str]:

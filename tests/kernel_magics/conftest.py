@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from real_kernel import Kernel, a_kernel
+
+from support.real_kernel import Kernel, a_kernel
 
 MakeKernel = Callable[..., Kernel]
 

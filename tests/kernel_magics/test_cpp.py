@@ -13,9 +13,10 @@ import pytest
 from conftest import MakeKernel
 from hypothesis import given
 from hypothesis import strategies as st
-from real_kernel import Kernel, Outcome
 
 from regrow.kernel_magics import cpp_cache
+
+from support.real_kernel import Kernel, Outcome
 
 HELLO = '%%cpp\n#include <cstdio>\nint main() { std::puts("hello"); }\n'
 

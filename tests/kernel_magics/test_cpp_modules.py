@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from real_kernel import Kernel
 from test_cpp import failed
+
+from support.real_kernel import Kernel
 
 
 def counter(value: int, name: str = "counter") -> str:

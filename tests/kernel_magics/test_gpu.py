@@ -20,11 +20,12 @@ import torch
 from conftest import MakeKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_kernel import Kernel
 
 from regrow.kernel_magics import gpu_devices, gpu_magic, gpu_variables
 from regrow.kernel_magics.gpu_devices import Device, GpuError, Process
 from regrow.kernel_magics.gpu_holders import holder_of
+
+from support.real_kernel import Kernel
 
 GIB = 1 << 30
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from real_kernel import Kernel
 
 from regrow.client.errors import OptionError
 from regrow.client.options import HELP, Usage, help_text, parse
 from regrow.kernel_magics import usages
+
+from support.real_kernel import Kernel
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "cells.md", DOCS / "projects.md"]

@@ -1,0 +1,168 @@
+"""A forked child that does something with this process's objects while the process goes on.
+
+The child has a copy of everything as it was at one moment, for the price of its page tables. It only ever reads that,
+writes files, and ends by `os._exit`: locks that other threads of the parent held stay held in it, so what hangs is
+ended after a while, and costs what it worked on and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import mmap
+import os
+import pickle
+import signal
+import struct
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LENGTH = struct.Struct("<Q")
+_POLL_S = 0.5
+#: A child whose parent has died ends after this many seconds, whatever it does.
+_LONGEST_S = 3600
+_PROGRESS_BYTES = 64 * 1024
+_PROGRESS = struct.Struct("<dI")
+
+
+@dataclass
+class Outcome:
+    """What came of a child: its `result`, or `error` in words, and what it was `working_on` when it ended by itself."""
+
+    result: Any = None
+    error: str = ""
+    working_on: str = ""
+    was_killed: bool = False
+
+
+class Child:
+    """A running child. `finished` is set when `outcome` is there."""
+
+    def __init__(self, pid: int, results: int, progress: mmap.mmap, stuck_after_s: float) -> None:
+        self.pid = pid
+        self.outcome = Outcome()
+        self.finished = threading.Event()
+        self._results = results
+        self._progress = progress
+        self._stuck_after_s = stuck_after_s
+        self._killed = False
+
+    def watch(self, then: Callable[[Outcome], None]) -> None:
+        """Wait for the child in a thread, and call `then` there."""
+
+        def wait() -> None:
+            watchdog = threading.Thread(target=self._end_if_stuck, daemon=True, name="regrow-save-watchdog")
+            watchdog.start()
+            self._receive()
+            self.finished.set()
+            then(self.outcome)
+
+        threading.Thread(target=wait, daemon=True, name="regrow-save").start()
+
+    def kill(self) -> None:
+        """End it. What it has not published by now is not there."""
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self, *, wait: bool = False) -> bool:
+        """Take its exit status, so that no zombie stays. Whether it has ended."""
+        try:
+            pid, _ = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        except ChildProcessError:  # the notebook's own code waited for it
+            return True
+        return pid != 0
+
+    def _receive(self) -> None:
+        with os.fdopen(self._results, "rb", buffering=0) as results:
+            received = bytearray()
+            while part := results.read(1024 * 1024):
+                received += part
+                # Not until the end: a program that the notebook started meanwhile may hold the other end open.
+                if len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]:
+                    break
+        if len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]:
+            self.outcome = pickle.loads(received[_LENGTH.size :])
+        else:
+            self.outcome = Outcome(error="it ended too early", working_on=self._working_on()[1])
+        self.outcome.was_killed = self._killed
+
+    def _working_on(self) -> tuple[float, str]:
+        since, length = _PROGRESS.unpack_from(self._progress)
+        return since, bytes(self._progress[_PROGRESS.size : _PROGRESS.size + length]).decode(errors="replace")
+
+    def _end_if_stuck(self) -> None:
+        while not self.finished.wait(_POLL_S):
+            since, what = self._working_on()
+            if what and time.monotonic() - since > self._stuck_after_s:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+                return
+
+
+def start(work: Callable[[Callable[[str], None]], Any], stuck_after_s: float) -> Child:
+    """Fork a child that does `work`, whose result is handed over by pickle. Raises `OSError` where there is no room.
+
+    `work` is given a function by which it tells what it is working on; where that does not change for `stuck_after_s`
+    seconds, the child is killed. An empty text is for what may take any time.
+    """
+    reading, writing = os.pipe()
+    progress = mmap.mmap(-1, _PROGRESS_BYTES)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see above
+            pid = os.fork()
+    except OSError:
+        os.close(reading)
+        os.close(writing)
+        progress.close()
+        raise
+    if pid == 0:
+        _be_the_child(work, writing, progress)
+    os.close(writing)
+    return Child(pid, reading, progress, stuck_after_s)
+
+
+def _be_the_child(work: Callable[[Callable[[str], None]], Any], writing: int, progress: mmap.mmap) -> None:
+    try:
+        gc.disable()
+        _step_aside()
+        outcome = Outcome()
+
+        def working_on(what: str) -> None:
+            text = what.encode(errors="replace")[: _PROGRESS_BYTES - _PROGRESS.size]
+            progress[_PROGRESS.size : _PROGRESS.size + len(text)] = text
+            _PROGRESS.pack_into(progress, 0, time.monotonic(), len(text))
+
+        try:
+            outcome.result = work(working_on)
+        except Exception as error:
+            outcome.error = str(error) or type(error).__name__
+        answer = pickle.dumps(outcome)
+        view = memoryview(_LENGTH.pack(len(answer)) + answer)
+        while view:
+            view = view[os.write(writing, view) :]
+    finally:
+        os._exit(0)
+
+
+def _step_aside() -> None:
+    """The notebook's own work comes first, and what is meant for the kernel is not for this process."""
+    # Interrupting a kernel signals its process group.
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    faulthandler.dump_traceback_later(_LONGEST_S, exit=True, file=nothing)
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")

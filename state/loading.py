@@ -1,0 +1,171 @@
+"""Bringing variables back: each name stands for what is kept until a cell needs it."""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import pickle
+import sys
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any
+
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.manifest import MODULE, Group, Manifest, Missing
+from regrow.state.pickling import load
+from regrow.store import StoreError
+
+_LARGE = 1024 * 1024
+#: Loading more than this is told before it begins.
+TOLD_BYTES = 256 * 1024 * 1024
+
+
+class NotLoaded:
+    """Stands in the namespace for a variable that no cell has used yet. Cells never see it: it is replaced before."""
+
+    def __init__(self, name: str, type_name: str, size: int) -> None:
+        self._text = f"<{name}: {type_name}, {size:,} bytes, is loaded when a cell uses it>"
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class Loader:
+    """The variables of a checkpoint, in a kernel. `tell` says something to the person at the notebook."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        manifest: Manifest,
+        namespace: MutableMapping[str, Any],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.failed: list[Missing] = []
+        self._checkpoints = checkpoints
+        self._manifest = manifest
+        self._namespace = namespace
+        self._tell = tell
+        self._groups = {name: group for group in manifest.groups for name in group.names}
+        self._standing: dict[str, NotLoaded] = {}
+        self._values: dict[int, dict[str, Any]] = {}
+        self._loading: set[int] = set()
+        self._segments: dict[int, bytes] = {}
+
+    def place(self, names: Iterable[str] | None = None) -> None:
+        """Let each of `names` (default: all) stand for what is kept of it."""
+        for name in self._groups if names is None else names:
+            group = self._groups[name]
+            standing = NotLoaded(name, group.types.get(name, ""), group.size)
+            self._standing[name] = self._namespace[name] = standing
+
+    def pending(self) -> set[str]:
+        """The names that still stand for what is kept."""
+        gone = [name for name, standing in self._standing.items() if self._namespace.get(name) is not standing]
+        for name in gone:
+            del self._standing[name]
+        return set(self._standing)
+
+    def uses(self, name: str) -> list[str]:
+        """The names that the code of `name` may read, and the definitions that it needs; for those not loaded yet."""
+        group = self._groups.get(name) if name in self._standing else None
+        return [*group.uses, *group.needs] if group else []
+
+    def size(self, name: str) -> int:
+        """How large the group of `name` is, in bytes."""
+        return self._groups[name].size
+
+    def load(self, names: Iterable[str]) -> list[Missing]:
+        """Put the values of those of `names` that are pending in place. Returns what can't be had, and is gone."""
+        wanted = self.pending().intersection(names)
+        groups = {id(self._groups[name]): self._groups[name] for name in wanted}
+        large = sum(group.size for group in groups.values())
+        if large > TOLD_BYTES:
+            self._tell(f"Loading {', '.join(sorted(wanted)[:5])} ({large / 1e9:.1f} GB) ...")
+        failed: list[Missing] = []
+        for group in groups.values():
+            failed += self._load_group(group)
+        self.failed += failed
+        return failed
+
+    def _load_group(self, group: Group) -> list[Missing]:
+        """Load a whole group; names of it that were bound anew meanwhile stay as they are."""
+        names = [name for name in group.names if name in self.pending()]
+        try:
+            values = self._values_of(group)
+        except Exception as error:
+            reason = self._reason(group, error)
+            for name in names:
+                del self._namespace[name]
+            made_by = self._manifest.made_by
+            return [Missing(name, reason, made_by.get(name)) for name in names]
+        for name in names:
+            self._namespace[name] = values[name]
+        return []
+
+    def _values_of(self, group: Group) -> dict[str, Any]:
+        if id(group) in self._values:
+            return self._values[id(group)]
+        if group.kind == MODULE:
+            return {name: importlib.import_module(group.target) for name in group.names}
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if group.has_code and self._manifest.python != here:
+            # Its bytecode means something else here, and may crash the interpreter.
+            raise pickle.UnpicklingError(f"it has code of Python {self._manifest.python}, and this is Python {here}")
+        if id(group) in self._loading:
+            raise pickle.UnpicklingError("definitions of the notebook refer to each other in a circle")
+        self._loading.add(id(group))
+        try:
+            assert group.pickle is not None
+            pickled = self._read(group.pickle.recipe)[group.pickle.offset :][: group.pickle.length]
+            buffers = [
+                self._buffer(blob.recipe, blob.length, readonly)
+                for blob, readonly in zip(group.buffers, group.readonly, strict=True)
+            ]
+            values: dict[str, Any] = load(pickled, buffers, group.by_dill, self._definition)
+        finally:
+            self._loading.discard(id(group))
+        # Whatever refers to a definition later is to get the same one, also where its name was bound anew.
+        if group.has_code:
+            self._values[id(group)] = values
+        return values
+
+    def _definition(self, name: str) -> Any:
+        group = self._groups.get(name)
+        if group is None:
+            raise pickle.UnpicklingError(f"it needs {name}, which could not be kept")
+        if id(group) not in self._values and name not in self.pending() and name in self._namespace:
+            return self._namespace[name]
+        values = self._values_of(group)
+        for each in group.names:
+            if each in self.pending():
+                self._namespace[each] = values[each]
+        return values[name]
+
+    def _read(self, number: int) -> memoryview:
+        """The content of a recipe of small pickles, which other groups have their share of."""
+        if number not in self._segments:
+            recipe = self._manifest.recipes[number]
+            if recipe.size > 4 * _LARGE:
+                return memoryview(self._checkpoints.store.read(recipe))
+            self._segments[number] = self._checkpoints.store.read(recipe)
+        return memoryview(self._segments[number])
+
+    def _buffer(self, number: int, length: int, readonly: bool) -> memoryview:
+        memory: Any = mmap.mmap(-1, length) if length > _LARGE else bytearray(length)
+        if length > 4 * _LARGE:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        view = memoryview(memory)
+        self._checkpoints.store.read_into(self._manifest.recipes[number], view)
+        return view.toreadonly() if readonly else view
+
+    def _reason(self, group: Group, error: Exception) -> str:
+        if isinstance(error, StoreError):
+            return f"what was kept of it can't be read: {error}"
+        text = f"{type(error).__name__}: {error}" if not isinstance(error, pickle.UnpicklingError) else str(error)
+        changed = []
+        for package, version in sorted(group.packages.items()):
+            here = getattr(sys.modules.get(package), "__version__", None)
+            if here is None:
+                changed.append(f"{package} {version} is not here")
+            elif here != version:
+                changed.append(f"{package} was {version}, and is {here}")
+        return f"{text}{' (' + ', '.join(changed) + ')' if changed else ''}"

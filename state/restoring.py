@@ -1,0 +1,67 @@
+"""Making a kernel what it was at a checkpoint."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.state import process
+from regrow.state.checkpoints import Checkpoints, find
+from regrow.state.loading import Loader
+from regrow.state.manifest import Manifest
+from regrow.state.places import key_of
+from regrow.state.session import Session
+
+
+@dataclass
+class Restored:
+    """What came back: the checkpoint, how many variables stand for what is kept, and problems in words."""
+
+    manifest: Manifest
+    count: int
+    problems: list[str]
+
+
+def is_anything_kept(directory: Path, notebook: Path) -> bool:
+    """Whether there may be checkpoints of `notebook`; the store is not opened for that."""
+    return (directory / "store/names/checkpoints" / key_of(notebook)).is_dir()
+
+
+def restore(session: Session, when: str = "", checkpoints: Checkpoints | None = None) -> Restored:
+    """Make the kernel of `session` what it was at the checkpoint that `when` says (default: the last one).
+
+    Variables that were not there then are removed. Raises `StateError` or `StoreError`, and changes nothing then.
+    """
+    checkpoints = checkpoints or Checkpoints(session.directory)
+    entry = find(checkpoints.entries(session.notebook), when, session.now())
+    manifest = checkpoints.read(session.notebook, entry)
+    return put_back(session, manifest, checkpoints)
+
+
+def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> Restored:
+    """Make the kernel of `session` what `manifest` says. Whoever calls it answers for that it is trusted."""
+    states: dict[str, Any] = {}
+    if manifest.generators is not None:
+        states = pickle.loads(checkpoints.blob(manifest, manifest.generators))
+    problems = process.apply(manifest.process)
+    variables = session.variables
+    for name in variables.snapshot():
+        del variables[name]
+    _put_history_back(session.shell, manifest)
+    loader = Loader(checkpoints, manifest, variables, session.tell)
+    loader.place()
+    session.adopt(manifest, loader, states)
+    return Restored(manifest, len(manifest.names), problems)
+
+
+def _put_history_back(shell: Any, manifest: Manifest) -> None:
+    """`In`, and the number of the next cell. Prompts of cells that were not kept are empty."""
+    sources = [""] * manifest.execution_count
+    for cell in manifest.cells:
+        if cell.count < len(sources):
+            sources[cell.count] = cell.source
+    shell.history_manager.input_hist_parsed[:] = sources
+    shell.history_manager.input_hist_raw[:] = sources
+    shell.execution_count = manifest.execution_count

@@ -1,0 +1,356 @@
+"""Writing a checkpoint: what happens in the child that a kernel forks for it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from pickle import PickleBuffer
+from types import FunctionType, ModuleType
+from typing import Any
+
+from blake3 import blake3
+
+from regrow.state import soundness
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.errors import Unsavable
+from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Cell, Group, Manifest, Missing
+from regrow.state.pickling import Context, dump
+from regrow.state.reasons import reason_of
+from regrow.state.sharing import definitions, share
+from regrow.store.recipe import Recipe
+from regrow.store.writer import Writer
+
+#: Room on the disk that a save leaves to others, in bytes.
+SPARE_BYTES = 512 * 1024 * 1024
+#: Checkpoints of a notebook that are kept.
+MOST_CHECKPOINTS = 20
+_DISPLAYED_AS = {"builtins": "", "__main__": ""}
+
+
+@dataclass
+class Request:
+    """What a kernel wants saved. `names` have to be looked at; what `before` has of others is as it was.
+
+    `namespace` has all variables, `pending` those of them that are not loaded; `skip` names that are left out, with
+    the reason. Groups of more than `most_bytes` are left out, and those whose pickling takes more than
+    `group_timeout_s`.
+    """
+
+    notebook: Path
+    namespace: Mapping[str, Any]
+    names: set[str]
+    pending: set[str]
+    before: Manifest | None
+    reason: str
+    at: float
+    execution_count: int
+    cells: list[Cell]
+    made_by: dict[str, int]
+    excluded: list[str]
+    process: dict[str, Any]
+    generators: dict[str, Any]
+    skip: dict[str, str] = field(default_factory=dict)
+    host_copies: dict[int, Any] = field(default_factory=dict)
+    most_bytes: int = 0
+    group_timeout_s: float = 60.0
+
+
+@dataclass
+class Saved:
+    """What came of it, for the kernel."""
+
+    manifest: Manifest
+    new_bytes: int
+    stored_bytes: int
+
+
+def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[str]], None]) -> Saved:
+    """Write a checkpoint. `working_on` is told the names of each group before it is begun; in the end, an empty list.
+
+    Raises `StoreError` where nothing could be kept.
+    """
+    with checkpoints.store.writer() as writer:
+        saver = _Saver(request, checkpoints, writer, working_on)
+        manifest = saver.run()
+        checkpoints.keep(writer, manifest, request.notebook)
+    checkpoints.prune(request.notebook, MOST_CHECKPOINTS)
+    return Saved(manifest, saver.new_bytes, saver.new_bytes)
+
+
+class _Saver:
+    def __init__(
+        self, request: Request, checkpoints: Checkpoints, writer: Writer, working_on: Callable[[list[str]], None]
+    ) -> None:
+        self.request = request
+        self.checkpoints = checkpoints
+        self.writer = writer
+        self.working_on = working_on
+        self.recipes: list[Recipe] = []
+        self.known: dict[Recipe, int] = {}
+        self.small = bytearray()
+        self.groups: list[Group] = []
+        self.missing: list[Missing] = []
+        self.new_bytes = 0
+        self.definitions = definitions(request.namespace)
+        self.room = shutil.disk_usage(checkpoints.directory).free - SPARE_BYTES
+
+    def run(self) -> Manifest:
+        request = self.request
+        kept_before = self._keep_unchanged()
+        names = sorted(request.names - request.skip.keys() - request.pending)
+        plain = [name for name in names if not isinstance(request.namespace[name], ModuleType)]
+        for name in names:
+            if isinstance(request.namespace[name], ModuleType):
+                self._module(name, request.namespace[name])
+        sharing = share(plain, request.namespace)
+        for group in sharing.groups:
+            needs = sorted(set().union(*(sharing.found[name].needs for name in group)))
+            uses = sorted(set().union(*(sharing.found[name].uses for name in group)))
+            has_code = any(sharing.found[name].has_code for name in group)
+            self._group(Group(group, needs=needs, uses=uses, has_code=has_code), sharing.shared_memory, kept_before)
+        for name, reason in request.skip.items():
+            if name in request.namespace:
+                self._is_missing(name, reason)
+        self.working_on([])
+        return self._manifest()
+
+    def _keep_unchanged(self) -> dict[str, Group]:
+        """Take over the groups of before of which no name has to be looked at; return the others, by name."""
+        request, others = self.request, {}
+        if request.before is None:
+            return {}
+        for group in request.before.groups:
+            still = [name for name in group.names if name in request.pending or name in request.namespace]
+            untouched = [name for name in still if name not in request.names and name not in request.skip]
+            if untouched and (len(untouched) == len(still) or request.pending.intersection(group.names)):
+                self._take_over(replace(group, names=untouched), request.before)
+            for name in group.names:
+                others[name] = group
+        for missing in request.before.missing:
+            unseen = missing.name in request.namespace and missing.name not in request.names
+            if unseen and missing.name not in request.skip:
+                self.missing.append(missing)
+        return others
+
+    def _take_over(self, group: Group, manifest: Manifest) -> None:
+        def moved(blob: Blob) -> Blob:
+            return replace(blob, recipe=self._recipe(manifest.recipes[blob.recipe]))
+
+        pickle = group.pickle and moved(group.pickle)
+        self.groups.append(replace(group, pickle=pickle, buffers=[moved(each) for each in group.buffers]))
+
+    def _recipe(self, recipe: Recipe) -> int:
+        if recipe not in self.known:
+            self.known[recipe] = len(self.recipes)
+            self.recipes.append(recipe)
+        return self.known[recipe]
+
+    def _module(self, name: str, module: ModuleType) -> None:
+        self.groups.append(Group([name], MODULE, target=module.__name__, types={name: "module"}))
+
+    def _group(self, group: Group, shared_memory: set[int], before: Mapping[str, Group]) -> None:
+        self.working_on(group.names)
+        try:
+            self._pickle(group, shared_memory, before)
+            return
+        except _TooSlow:
+            reason = f"pickling it took longer than {self.request.group_timeout_s:.0f} s"
+        except Exception as error:
+            reason = reason_of(error, self.request.namespace, group.names, self._can_be_kept)
+        except BaseException as error:  # what a user's class raises, SystemExit too
+            reason = f"pickling it raised {type(error).__name__}"
+        if len(group.names) == 1:
+            self._is_missing(group.names[0], reason)
+            return
+        # One name that can't be kept is not to cost the others of its group.
+        kept = [name for name in group.names if self._can_be_kept(self.request.namespace[name])]
+        lost = [name for name in group.names if name not in kept]
+        if not lost:
+            lost, kept = group.names, []
+        for name in lost:
+            value = self.request.namespace[name]
+            self._is_missing(name, self._why(value, name) or reason)
+        if kept:
+            self._group(replace(group, names=kept), shared_memory, before)
+
+    def _why(self, value: Any, name: str) -> str:
+        try:
+            dump({name: value}, self._context(set(), [name]), _Nowhere(), [])
+        except Exception as error:
+            return reason_of(error, {name: value}, [name], self._can_be_kept)
+        return ""
+
+    def _can_be_kept(self, value: Any) -> bool:
+        try:
+            with _limit(self.request.group_timeout_s):
+                dump({"value": value}, self._context(set(), []), _Nowhere(), [])
+            return True
+        except (Exception, _TooSlow):
+            return False
+
+    def _context(self, shared_memory: set[int], names: list[str]) -> Context:
+        own = {id(self.request.namespace[name]) for name in names if name in self.request.namespace}
+        references = {identity: name for identity, name in self.definitions.items() if identity not in own}
+        return Context(references, shared_memory, self.request.host_copies)
+
+    def _pickle(self, group: Group, shared_memory: set[int], before: Mapping[str, Group]) -> None:
+        request = self.request
+        values = {name: request.namespace[name] for name in group.names}
+        context = self._context(shared_memory, group.names)
+        output = io.BytesIO()
+        buffers: list[PickleBuffer] = []
+        with _limit(request.group_timeout_s):
+            group.by_dill = dump(values, context, output, buffers)
+        views = [buffer.raw() for buffer in buffers]
+        pickled = output.getbuffer()
+        group.size = pickled.nbytes + sum(view.nbytes for view in views)
+        self._check_room(group)
+        group.types = {name: _type_name(value) for name, value in values.items()}
+        group.packages = _packages(context.types)
+        group.readonly = [view.readonly for view in views]
+        if all(isinstance(value, FunctionType | type) for value in values.values()):
+            group.kind = DEFINITION
+        if context.notes:
+            group.notes = dict.fromkeys(group.names, "; ".join(sorted(set(context.notes))))
+        self._check_soundness(group, values, context, pickled, views)
+        group.digest = blake3(pickled).hexdigest()
+        recipes = [self.writer.put(view) for view in views]
+        if (same := before.get(group.names[0])) and self._is_same(same, group, recipes):
+            assert request.before is not None
+            self._take_over(replace(group, pickle=same.pickle, buffers=same.buffers), request.before)
+            return
+        group.buffers = [Blob(self._recipe(recipe), 0, recipe.size) for recipe in recipes]
+        group.pickle = self._put(pickled)
+        self.new_bytes += group.size
+        self.room -= group.size
+        self.groups.append(group)
+
+    def _is_same(self, same: Group, group: Group, recipes: list[Recipe]) -> bool:
+        before = self.request.before
+        if before is None or (same.names, same.digest) != (group.names, group.digest):
+            return False
+        return [before.recipes[blob.recipe] for blob in same.buffers] == recipes
+
+    def _put(self, pickled: memoryview) -> Blob:
+        """Small pickles lie beside each other in one recipe, which is put in the end."""
+        if pickled.nbytes > _LARGE:
+            recipe = self.writer.put(pickled)
+            return Blob(self._recipe(recipe), 0, recipe.size)
+        blob = Blob(-1, len(self.small), pickled.nbytes)
+        self.small += pickled
+        return blob
+
+    def _check_room(self, group: Group) -> None:
+        if self.request.most_bytes and group.size > self.request.most_bytes:
+            raise Unsavable(
+                f"it takes {_in_words(group.size)}, more than the {_in_words(self.request.most_bytes)} allowed"
+            )
+        if group.size > self.room:
+            raise Unsavable(
+                f"it takes {_in_words(group.size)}, and the disk has only {_in_words(max(self.room, 0))} to spare"
+            )
+
+    def _check_soundness(
+        self, group: Group, values: Mapping[str, Any], context: Context, pickled: memoryview, views: list[memoryview]
+    ) -> None:
+        doubted = [kind for kind in context.types if soundness.is_doubtful(kind)]
+        if not doubted or group.size > soundness.MOST_BYTES:
+            return
+        with _limit(self.request.group_timeout_s):
+            told = soundness.differences(values, pickled, views, group.by_dill, self.request.namespace)
+        for name, difference in told.items():
+            if difference.is_lost:
+                raise Unsavable(difference.text)
+            group.notes[name] = "; ".join(filter(None, [group.notes.get(name, ""), difference.text]))
+
+    def _is_missing(self, name: str, reason: str) -> None:
+        self.missing.append(Missing(name, reason, self.request.made_by.get(name)))
+
+    def _manifest(self) -> Manifest:
+        import pickle
+
+        request = self.request
+        generators = self._put(memoryview(pickle.dumps(request.generators, 5)))
+        number = self._recipe(self.writer.put(self.small))
+        for group in self.groups:
+            if group.pickle and group.pickle.recipe == -1:
+                group.pickle = replace(group.pickle, recipe=number)
+        return Manifest(
+            notebook=str(request.notebook),
+            at=request.at,
+            reason=request.reason,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            execution_count=request.execution_count,
+            groups=self.groups,
+            missing=self.missing,
+            cells=request.cells,
+            made_by=request.made_by,
+            excluded=request.excluded,
+            process=request.process,
+            generators=replace(generators, recipe=number) if generators.recipe == -1 else generators,
+            recipes=self.recipes,
+        )
+
+
+_LARGE = 256 * 1024
+
+
+class _Nowhere(io.BytesIO):
+    """Takes everything, keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+class _TooSlow(BaseException):
+    """Not an `Exception`: a class that is pickled is not to catch it."""
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Raise `_TooSlow` in what takes longer, as long as that runs Python; what does not is ended by the kernel."""
+
+    def give_up(number: int, frame: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    module = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if module in _DISPLAYED_AS else f"{module}.{kind.__qualname__}"
+
+
+def _packages(types: set[type]) -> dict[str, str]:
+    """The versions of the packages that `types` are of."""
+    found = {}
+    for package in {kind.__module__.partition(".")[0] for kind in types}:
+        with suppress(Exception):  # a module's own __getattr__
+            version = getattr(sys.modules.get(package), "__version__", None)
+            if isinstance(version, str):
+                found[package] = version
+    return found
+
+
+def _in_words(size: int) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size} bytes"
+        size /= 1024  # type: ignore[assignment]
+    raise AssertionError
+
+
+__all__ = ["DATA", "Request", "Saved", "save"]
