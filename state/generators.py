@@ -25,7 +25,10 @@ def set_states(kept: dict[str, Any]) -> None:
     """Set what is in `kept` of libraries that are imported by now, and take that out of `kept`."""
     if "random" in kept:
         random.setstate(kept.pop("random"))
-    if "numpy" in kept and (numpy_random := sys.modules.get("numpy.random")) is not None:
+    if "numpy" in kept and "numpy" in sys.modules:
+        # NumPy imports it at its first use, which may be in the middle of a cell.
+        from numpy import random as numpy_random
+
         numpy_random.set_state(kept.pop("numpy"))
     torch = sys.modules.get("torch")
     if "torch" in kept and torch is not None and hasattr(torch, "set_rng_state"):
