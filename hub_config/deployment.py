@@ -70,6 +70,13 @@ class Regrow(Configurable):
         config=True,
         help="Seconds without activity after which a server is stopped, by jupyterhub-idle-culler. 0: never.",
     )
+    kernel_idle_timeout_s = Int(
+        0,
+        min=0,
+        config=True,
+        help="""Seconds without activity after which a kernel that no browser shows is saved and stopped, while its
+        server goes on. 0: never. Users can set another in their own MappingKernelManager.cull_idle_timeout.""",
+    )
     open_signup = Bool(
         False,
         config=True,
@@ -206,6 +213,9 @@ def _configure_spawner(c: Config, regrow: Regrow) -> None:
     _fill(c.JupyterHub, spawner_class=SPAWNERS[regrow.spawner])
     _fill(c.RegrowSpawner, data_dir=regrow.data_dir, profiles=regrow.profiles)
     _fill(c.Spawner, start_timeout=180, http_timeout=60, default_url="/lab")
+    if regrow.kernel_idle_timeout_s:
+        # What `regrow.server_extension.stopping` reads.
+        c.Spawner.setdefault("environment", {})["REGROW_KERNEL_IDLE_TIMEOUT_S"] = str(regrow.kernel_idle_timeout_s)
     if regrow.spawner == "local":
         _fill(c.RegrowSpawner, spawn_note=LOCAL_NOTE)
         return

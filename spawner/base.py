@@ -9,7 +9,7 @@ from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, List, Unicode
+from traitlets import Float, Int, List, Unicode
 from traitlets.config import LoggingConfigurable
 
 from regrow.spawner.errors import StartError, ended_before_ready
@@ -60,6 +60,14 @@ class RegrowSpawner(LoggingConfigurable):
         config=True,
         help="Seconds for which the files of a deleted user are kept below data_dir/deleted. Default: 30 days.",
     )
+    stop_grace_s = Int(
+        60,
+        min=1,
+        config=True,
+        help="""Most seconds from the request to stop a server until it is killed. Nearly all of it is for kernels to
+        save their variables, and for the last snapshots. A container's own StopTimeout is the same, so that `docker
+        stop` and the drain of a Swarm's machine leave as much time.""",
+    )
     spawn_note = Unicode(config=True, help="A sentence below the profiles on the spawn page, as plain text.")
 
     #: Whether a stopped server keeps something that a user may want to be rid of.
@@ -71,6 +79,10 @@ class RegrowSpawner(LoggingConfigurable):
         self.anew = False  # whether the user asked for a new container
         self._events: list[dict[str, Any]] = []
         self._event_added = asyncio.Event()
+
+    def get_env(self) -> dict[str, str]:
+        # What `regrow.server_extension.stopping` reads.
+        return {**super().get_env(), "REGROW_STOP_GRACE_S": str(self.stop_grace_s)}  # type: ignore[misc]
 
     # The spawn page
 

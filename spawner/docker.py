@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +33,9 @@ class RegrowDockerSpawner(ContainerSpawner):
 
     extra_create_kwargs: Any
     extra_host_config: Any
+
+    # A stop waits for kernels to save. Many at once must not keep others' servers from starting.
+    _stop_threads = ThreadPoolExecutor(64, thread_name_prefix="docker-stop")
 
     # The token is handed to each start anew, so the hub revokes it when the server stops.
     will_resume = False
@@ -68,7 +73,7 @@ class RegrowDockerSpawner(ContainerSpawner):
         if container:
             self.refuse_anothers(container["Config"]["Labels"])
             if container["State"]["Running"]:  # of a stop while the engine was away
-                await self.docker("stop", container["Id"])
+                await self._stop(container["Id"])
             if reason := self._why_anew(container["Config"]["Labels"]):
                 await self._put_aside(container, reason)
                 container = None
@@ -102,6 +107,7 @@ class RegrowDockerSpawner(ContainerSpawner):
         self.extra_host_config = host_config
         self.extra_create_kwargs = {
             "hostname": safe_name(self.user.name)[:63].strip("-"),
+            "stop_timeout": self.stop_grace_s,
             "user": "jovyan",
             **create_kwargs,
             "labels": {**create_kwargs.get("labels", {}), **self._labels},
@@ -158,6 +164,15 @@ class RegrowDockerSpawner(ContainerSpawner):
         await uninterrupted(super().start_object(), undo=self.stop_object)
 
     # Stopping and cleaning up
+
+    async def stop_object(self) -> None:
+        with suppress(NotFound):
+            await self._stop(self.container_id)
+
+    async def _stop(self, container: str) -> None:
+        # Told the time, docker-py waits as long for the engine's answer.
+        stopping = self._stop_threads.submit(self.client.stop, container, timeout=self.stop_grace_s)
+        await asyncio.wrap_future(stopping)
 
     async def run_post_stop_hook(self) -> None:
         """JupyterHub calls this after every stop. Of a start that failed, the container from before is what stays."""

@@ -18,6 +18,8 @@ from traitlets import Int, default
 from regrow.spawner.base import RegrowSpawner
 from regrow.spawner.volumes import Owner, safe_name
 
+# What has not ended in the grace is asked once more, and then killed.
+_LAST_WORD_S = 5
 _LAST_LINES = 12
 _LAST_BYTES = 4000
 
@@ -30,6 +32,15 @@ class RegrowLocalSpawner(RegrowSpawner, LocalProcessSpawner):  # type: ignore[mi
     @default("cmd")
     def _cmd_default(self) -> list[str]:
         return [str(Path(sys.prefix) / "bin" / "regrow-singleuser")]
+
+    @default("interrupt_timeout")
+    def _interrupt_timeout_default(self) -> int:
+        # JupyterHub's first word to a local server.
+        return self.stop_grace_s
+
+    @default("term_timeout")
+    def _term_timeout_default(self) -> int:
+        return _LAST_WORD_S
 
     @property
     def log_file(self) -> Path:

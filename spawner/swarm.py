@@ -29,8 +29,8 @@ _POLL_S = 0.1
 # A task that no machine can take is waiting, and may just have been made before a machine told what it has.
 _NO_MACHINE_S = 3
 
-# The engine kills what hasn't ended 10 s after it was asked to; a machine that is gone never says so.
-_STOP_TIMEOUT_S = 30
+# After the stop's grace, in which the engine has killed what hasn't ended: a machine that is gone never says so.
+_STOP_MARGIN_S = 20
 
 # https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/
 _ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned", "remove"}
@@ -93,6 +93,7 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
         self.extra_container_spec = {
             "cap_drop": self.dropped_capabilities,
             "hostname": safe_name(self.user.name)[:63].strip("-"),
+            "stop_grace_period": self.stop_grace_s * 1_000_000_000,
             "user": "jovyan",
             **container,
             "labels": {**container.get("labels", {}), **self.owner_labels},
@@ -186,7 +187,7 @@ class RegrowSwarmSpawner(ContainerSpawner, SwarmSpawner):  # type: ignore[misc]
             mode = {"Replicated": {"Replicas": 0}}
             await self.docker("update_service", service["ID"], version, mode=mode, fetch_current_spec=True)
             try:
-                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                async with asyncio.timeout(self.stop_grace_s + _STOP_MARGIN_S):
                     await self._ended(service["ID"])
             except TimeoutError:
                 self.log.warning("The machine of %s doesn't say that its container has ended.", self._log_name)

@@ -123,3 +123,13 @@ def test_two_processes_that_start_at_once_agree_on_a_secret(tmp_path):
         thread.join()
     assert len(seen) == 8 and len(set(seen)) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_idle_kernels_are_culled_only_when_the_administrator_says_so(c):
+    variable = "REGROW_KERNEL_IDLE_TIMEOUT_S"
+    configure(c)
+    assert variable not in c.Spawner.environment
+    c.Regrow.kernel_idle_timeout_s = 3600
+    c.Spawner.environment["TZ"] = "UTC"
+    configure(c)
+    assert (c.Spawner.environment[variable], c.Spawner.environment["TZ"]) == ("3600", "UTC")
