@@ -65,6 +65,11 @@ class Session:
         self.cells: list[Cell] = []
         self.made_by: dict[str, int] = {}
         self.loader: Any = None  # `loading.Loader`, where something was restored
+        #: Says what is back (in words), what is not, and problems; a notebook's front end can be shown more.
+        self.show_restored: Callable[[str, list[Missing], list[str]], None] = self._say_restored
+        #: Puts what `manifest` refers to into the user's own checkpoints, where it is somebody else's still.
+        self.bring_in: Callable[[Any], None] | None = None
+        self._restored: tuple[str, list[Missing], list[str]] | None = None
         self._generators: dict[str, Any] = {}
         self._dirty: set[str] = set()
         self._unchecked = False
@@ -103,9 +108,7 @@ class Session:
         if self._timer:
             self._timer.cancel()
         self._running_since = time.monotonic()
-        if self._to_tell:
-            self.tell("\n".join(self._to_tell))
-            self._to_tell.clear()
+        self.tell_now()
 
     def on_code(self, tree: ast.AST) -> None:
         """Called with each piece of code that is going to run: what it needs is put in place first."""
@@ -190,22 +193,35 @@ class Session:
         """Say `message` below the next cell."""
         self._to_tell.append(message)
 
+    def tell_now(self) -> None:
+        """Say what waits for the next cell."""
+        if restored := self._restored:
+            self._restored = None
+            self.show_restored(*restored)
+        if self._to_tell:
+            self.tell("\n".join(self._to_tell))
+            self._to_tell.clear()
+
     def tell_restored(self, restored: Any) -> None:
         """Say below the next cell what is back and what is not, and how to make that again."""
         manifest: Manifest = restored.manifest
         when = time.strftime("%H:%M on %d %B", time.localtime(manifest.at))
-        lines = [f"regrow: {restored.count} variables are back, as they were at {when}."]
+        heading = f"regrow: {restored.count} variables are back, as they were at {when}."
         lost = [missing for missing in manifest.missing if missing.name not in self.excluded]
+        self._restored = (heading, lost, restored.problems)
+        self.status.restored_at, self.status.not_restored = self.now(), list(manifest.missing)
+        self.status.state, self.status.saved_at, self.status.bytes = SAVED, manifest.at, manifest.size
+        self.status.not_saved = manifest.missing
+        self._write_status()
+
+    def _say_restored(self, heading: str, lost: list[Missing], problems: list[str]) -> None:
+        lines = [heading]
         for missing in lost:
             cell = f" (cell {missing.cell})" if missing.cell else ""
             lines.append(f"  {missing.name}{cell} is not: {missing.reason}.")
         if lost:
             lines.append("Run %checkpoint rerun to run the cells that make them again.")
-        self._to_tell += [*lines, *restored.problems]
-        self.status.restored_at, self.status.not_restored = self.now(), list(manifest.missing)
-        self.status.state, self.status.saved_at, self.status.bytes = SAVED, manifest.at, manifest.size
-        self.status.not_saved = manifest.missing
-        self._write_status()
+        self.tell("\n".join([*lines, *problems]))
 
     def close(self) -> None:
         """Stop watching."""
@@ -317,12 +333,14 @@ class Session:
             host_copies=copies,
             group_timeout_s=PICKLING_TIMEOUT_S,
         )
-        directory = self.directory
+        directory, bring_in = self.directory, self.bring_in
 
         def work(working_on: Callable[[str], None]) -> Any:
             from regrow.state.checkpoints import Checkpoints
 
             with Checkpoints(directory) as checkpoints:
+                if bring_in is not None:
+                    bring_in(checkpoints)
                 return saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
 
         try:
@@ -379,7 +397,7 @@ class Session:
 
     def _saved(self, saved: Any) -> None:
         manifest: Manifest = saved.manifest
-        self.manifest = manifest
+        self.manifest, self.bring_in = manifest, None
         self.status.state, self.status.message = SAVED, ""
         self.status.saved_at, self.status.bytes = manifest.at, manifest.size
         self.status.new_bytes, self.status.seconds = saved.new_bytes, self._last_duration
@@ -522,6 +540,7 @@ class Session:
         """Go on from `manifest`, whose variables `loader` has put in place."""
         with self._lock:
             self.manifest, self.loader, self._generators = manifest, loader, states
+            self.bring_in = None
             self.cells, self.made_by = list(manifest.cells), dict(manifest.made_by)
             self.excluded = set(manifest.excluded)
             self._bound = self._bindings()
