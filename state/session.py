@@ -536,6 +536,10 @@ class Session:
             self._write_status()
         return failed
 
+    def rebase(self) -> None:
+        """What is bound now is not the doing of the cell that runs."""
+        self._bound = self._bindings()
+
     def adopt(self, manifest: Manifest, loader: Any, states: dict[str, Any]) -> None:
         """Go on from `manifest`, whose variables `loader` has put in place."""
         with self._lock:
