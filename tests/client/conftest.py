@@ -3,7 +3,12 @@
 import shlex
 
 import pytest
-from hub_service.conftest import (  # noqa: F401 (fixtures)
+
+from regrow.client.caller import Caller
+from regrow.client.commands import run
+
+from support.service import quiet
+from support.service_fixtures import (  # noqa: F401 (fixtures)
     acting,
     data_dir,
     database_url,
@@ -11,11 +16,7 @@ from hub_service.conftest import (  # noqa: F401 (fixtures)
     hub,
     limits,
     new_project,
-    quiet,
 )
-
-from regrow.client.caller import Caller
-from regrow.client.commands import run
 
 
 @pytest.fixture

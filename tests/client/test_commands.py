@@ -4,7 +4,6 @@ import re
 import subprocess
 
 import pytest
-from hub_service.conftest import own, state
 
 from regrow.client.commands import REFUSALS
 from regrow.client.errors import OptionError
@@ -12,6 +11,8 @@ from regrow.client.hub import HubError
 from regrow.projects.errors import NoSuchSnapshot, NotAProject, ProjectError
 from regrow.projects.restore import find
 from regrow.projects.snapshot import snapshots
+
+from support.service import own, state
 
 MIB = 1024 * 1024
 FILES = {"train.py": b"print(1)\n", "data/a.csv": b"1,2\n", "model.bin": b"\1" * (2 * MIB)}

@@ -15,8 +15,7 @@ from regrow.hub_service import projects_api, quotas, repositories
 from regrow.hub_service.registry.tables import VISIBILITIES, Offer, Project, new_id, now
 from regrow.hub_service.scopes import ADMIN, DELETE, FORK, PUBLISH, READ, SCOPES, WRITE
 
-from .conftest import OWN_SCOPES, quiet
-from .test_forks import noise
+from support.service import OWN_SCOPES, noise, quiet
 
 STATE = {"id": "20260101T000000.000000Z-0123abcd"}
 DONE, SIGN_IN, FORBIDDEN, NOT_FOUND = "done", 401, 403, 404

@@ -16,8 +16,7 @@ from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
 from regrow.projects.pointers import Pointer
 
-from .conftest import mounted, own, quiet, state
-from .test_forks import MIB, noise
+from support.service import MIB, mounted, noise, own, quiet, state
 
 BAD_NAMES = [
     *("../x", "a/b", ".git", "..", ".", "", "-x", "--help", "x" * 300, "größe", "a b", "a\nb", "a\x00b", "a\x1b[2Jb"),

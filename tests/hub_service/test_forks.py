@@ -1,8 +1,8 @@
 """Forks: what they have, what they cost, and that nothing done to one side is seen on the other."""
 
 import os
-import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,18 +10,12 @@ import pytest
 
 from regrow.client.hub import HubError
 from regrow.client.working import fork, of_folder, publish, register, snapshot
+from regrow.hub_service.trees import KINDS
 from regrow.projects.create import create_empty
 from regrow.projects.snapshot import take
 from regrow.spawner.volumes import Owner, discard_user_volumes, make_user_volumes, purge_deleted, user_volumes
 
-from .conftest import as_user, own, quiet, state
-
-MIB = 1024 * 1024
-
-
-def noise(seed, size=2 * MIB):
-    return random.Random(seed).randbytes(size)
-
+from support.service import MIB, as_user, noise, own, quiet, state
 
 FILES = {"train.py": b"print(1)\n", "data/a.csv": b"1,2\n" * 100, "model.bin": noise(1), "notes/x.md": b"x"}
 
@@ -118,6 +112,54 @@ def test_forks_are_there_again_after_the_service_or_the_machine_has_started_anew
     assert list(mine.iterdir()) == []
     with deployment.running():
         assert (mine / "a").read_text() + (mine / "b").read_text() == "ab"
+
+
+class TestHowForksAreMade:
+    """The doctor says it, and so do the projects."""
+
+    def assert_said(self, folder, kind):
+        command = [Path(sys.prefix) / "bin/regrow", "doctor", f"--data-dir={folder}", "--spawner=local"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert KINDS[kind] in done.stdout, done
+
+    def test_by_reflinks_where_the_filesystem_has_them(self, with_reflinks):
+        self.assert_said(with_reflinks, "reflink")
+
+    def test_by_overlays_elsewhere(self, tmp_path):
+        self.assert_said(tmp_path, "overlay")
+
+    def test_by_copies_where_neither_works(self, without_reflinks):
+        self.assert_said(without_reflinks, "copy")
+
+
+class TestWithReflinks:
+    @pytest.fixture
+    def data_dir(self, with_reflinks):
+        return with_reflinks
+
+    def test_a_fork_shares_the_blocks_of_what_it_does_not_change(self, new_project, acting, hub):
+        content = noise(1, 64 * MIB)
+        project = new_project("ada", "faces", FILES | {"weights.bin": content})
+        with acting("ada") as client:
+            publish(client, project, "hub", "", quiet)
+
+        def used():
+            os.sync()
+            status = os.statvfs(hub.folder)
+            return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+        before = used()
+        with acting("bob") as client:
+            mine = fork(client, "ada", "faces", "mine", quiet).working.folder
+            assert client.project("bob", "mine")["tree"] == "reflink"
+        assert used() - before < 2 * MIB
+        assert state(mine) == state(project.folder)
+        with (mine / "weights.bin").open("r+b") as file:
+            file.write(b"changed")
+        assert (project.folder / "weights.bin").read_bytes() == content
+        with acting("bob") as client:
+            again = fork(client, "ada", "faces", "again", quiet).working.folder
+        assert (again / "weights.bin").read_bytes() == content
 
 
 def test_what_is_not_published_cannot_be_forked_by_others(new_project, acting):

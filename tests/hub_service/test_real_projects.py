@@ -9,7 +9,7 @@ import pytest
 from regrow.client.working import fork, publish, register
 from regrow.projects.create import create_from_folder
 
-from .conftest import own, quiet, state
+from support.service import own, quiet, state
 
 GIB = 1024**3
 

@@ -19,15 +19,7 @@ from regrow.hub_service.registry.database import open_database, upgrade
 from regrow.hub_service.registry.tables import Base, LargeObject, Project, Snapshot, now
 from regrow.projects.pointers import Pointer
 
-from .conftest import quiet, state
-from .test_forks import noise
-from support.postgresql import PostgreSQL
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    with PostgreSQL.start() as server:
-        yield server
+from support.service import noise, quiet, state
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

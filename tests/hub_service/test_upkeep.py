@@ -13,9 +13,8 @@ from regrow.hub_service.upkeep import Upkeep
 from regrow.projects.pointers import Pointer
 from regrow.store import Store
 
-from .conftest import quiet, state
-from .test_forks import noise
 from support.git_endpoint import wait_for
+from support.service import noise, quiet, state
 
 DAY_S = 24 * 3600.0
 

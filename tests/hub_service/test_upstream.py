@@ -8,8 +8,7 @@ from regrow.client.working import fork, publish
 from regrow.projects.errors import ProjectError
 from regrow.projects.merge import MergeConflict
 
-from .conftest import quiet, state
-from .test_forks import noise
+from support.service import noise, quiet, state
 
 
 @pytest.fixture
