@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from regrow.hub_service import large_objects, making, repositories, shared_layers, snapshots, trees
+from regrow.hub_service import large_objects, layers, making, repositories, shared_layers, snapshots, trees
 from regrow.hub_service.errors import NotFound, Refused
 from regrow.hub_service.registry.tables import Layer, Project, Snapshot
 from regrow.hub_service.service import Progress, Service
@@ -13,6 +13,7 @@ from regrow.hub_service.users_files import system_user
 from regrow.hub_service.viewer import Viewer, owns
 from regrow.projects.changes import pointers_of_tree
 from regrow.projects.git import GitError, git
+from regrow.projects.pointers import Pointer
 
 
 def fork(
@@ -56,7 +57,7 @@ def _make(
     progress("Making the fork")
     chain = shared_layers.chain(layer)
     _make_repository(service, project, chain, snapshot)
-    _inherit(service, project, snapshot, source)
+    _inherit(service, project, snapshot, source, _large_files(service, project, snapshot, layer))
     origin, upstream = (service.clone_url(each.owner, each.name) for each in (project, source))
     about = {"id": project.id, "owner": project.owner, "name": project.name}
     files = {".git/config": _git_config(origin, upstream), trees.ABOUT: json.dumps(about)}
@@ -73,13 +74,19 @@ def _make_repository(service: Service, project: Project, chain: list[str], snaps
     repositories.fork(packs, refs, service.places.repository(project.id))
 
 
-def _inherit(service: Service, project: Project, snapshot: Snapshot, source: Project) -> None:
+def _large_files(service: Service, project: Project, snapshot: Snapshot, layer: Layer) -> set[Pointer]:
+    try:
+        return layers.large_files(service.places, layer.id)
+    except FileNotFoundError:  # a layer of an older version
+        return set(pointers_of_tree(service.places.repository(project.id), snapshot.commit).values())
+
+
+def _inherit(service: Service, project: Project, snapshot: Snapshot, source: Project, large: set[Pointer]) -> None:
     """What a fork's rows have of the project that it was made of."""
-    pointers = set(pointers_of_tree(service.places.repository(project.id), snapshot.commit).values())
-    wanted = {each.oid for each in pointers}
+    wanted = {each.oid for each in large}
     if large_objects.ProjectsLargeObjects(service, source).has(wanted).keys() < wanted:
         raise NotFound(f"{source.owner}/{source.name} was deleted meanwhile.")
-    large_objects.add(service, project, pointers, inherited=True)
+    large_objects.add(service, project, large, inherited=True)
     with service.session() as session, session.begin():
         session.add(
             Snapshot(

@@ -8,6 +8,7 @@ the differences, as overlayfs keeps them: the chain is never longer than two.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ BASE_REF = "refs/regrow/upstream/base"
 Progress = Callable[[str], None]
 
 _PACKS = Path(".git/objects/pack")
+# Beside a layer's tree: what large files its state has. To look for them takes time for each of its files.
+_LARGE = "large.json"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def build(
         before = _plain(state.repository, base[1]) if base else NOTHING
         found = changes(state.repository, before, plain)
         large = pointers_of_tree(state.repository, plain)
+        (new / _LARGE).write_text(json.dumps(sorted({(each.oid, each.size) for each in large.values()})))
         _pack(state, plain, base[1] if base else "", tree / _PACKS)
         # Before it is mounted: what layers share can't be linked into a mount.
         for change in found:
@@ -105,6 +109,11 @@ def discard(layer: Path) -> None:
         shutil.rmtree(layer)
     else:
         layer.unlink(missing_ok=True)
+
+
+def large_files(places: Places, layer_id: str) -> set[Pointer]:
+    """The large files of the state that a layer is of."""
+    return {Pointer(oid, size) for oid, size in json.loads((places.layers / layer_id / _LARGE).read_text())}
 
 
 def sweep_large(places: Places) -> None:
