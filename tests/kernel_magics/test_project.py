@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from conftest import MakeKernel
-from hub_service.conftest import acting, data_dir, database_url, deployment, hub, limits, new_project  # noqa: F401 (fixtures)
-from real_kernel import Kernel
+
+from support.real_kernel import Kernel
+from support.service_fixtures import acting, data_dir, database_url, deployment, hub, limits, new_project  # noqa: F401
 
 # What a snapshot keeps as a large file.
 LARGE = b"\1" * (2 * 1024 * 1024)
