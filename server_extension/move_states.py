@@ -1,0 +1,42 @@
+"""What is kept of a notebook's kernel, or of those of all notebooks in a folder, follows a renaming.
+
+`python -m regrow.server_extension.move_states OLD NEW`, with absolute paths; the files have their new names already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.places import state_dir, status_file
+
+
+def renamed(old: Path, new: Path) -> Iterator[tuple[Path, Path]]:
+    """The name from before and the name of now of each notebook."""
+    if not new.is_dir():
+        yield old, new
+        return
+    for folder, _, files in os.walk(new):
+        for name in files:
+            if name.endswith(".ipynb"):
+                notebook = Path(folder) / name
+                yield old / notebook.relative_to(new), notebook
+
+
+def move(directory: Path, old: Path, new: Path) -> None:
+    """Move what `directory` keeps."""
+    if not directory.exists():
+        return
+    with Checkpoints(directory) as checkpoints:
+        for before, now in renamed(old, new):
+            checkpoints.move(before, now)
+            with suppress(FileNotFoundError):
+                status_file(directory, before).replace(status_file(directory, now))
+
+
+if __name__ == "__main__":
+    move(state_dir(), Path(sys.argv[1]), Path(sys.argv[2]))
