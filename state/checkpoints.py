@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regrow.state.errors import NotSaved
+from regrow.state.errors import NotSaved, StateError
 from regrow.state.manifest import HEAD_BYTES, Blob, Manifest, body_length, decode, encode, parse
 from regrow.state.places import key_of, state_dir, status_file, users_key
 from regrow.store import NotKept, Store
@@ -150,6 +152,16 @@ def find(entries: list[Entry], when: str, now: float | None = None) -> Entry:
     if not found:
         raise NotSaved(f"There is no checkpoint {when}. %checkpoint list shows those that there are.")
     return found[0]
+
+
+def opened(directory: Path) -> Checkpoints:
+    """The checkpoints in `directory`. Raises `StateError`, in words, where the disk does not let them be opened."""
+    try:
+        return Checkpoints(directory)
+    except (OSError, sqlite3.OperationalError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error):
+            raise StateError(f"There is no room left in {directory}. Make room, and it is saved again.") from error
+        raise StateError(f"{directory} can't be written to: {error}.") from error
 
 
 def move(old: Path, new: Path) -> None:

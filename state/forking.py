@@ -33,12 +33,17 @@ _PROGRESS = struct.Struct("<dI")
 
 @dataclass
 class Outcome:
-    """What came of a child: its `result`, or `error` in words, and what it was `working_on` when it ended by itself."""
+    """What came of a child: its `result`, or `error` in words.
+
+    `working_on` is what a child that ended without a word was working on, `ended_by` the signal that ended it (0: it
+    ended itself), and `was_stuck` whether it was ended for working on that for too long.
+    """
 
     result: Any = None
     error: str = ""
     working_on: str = ""
-    was_killed: bool = False
+    ended_by: int = 0
+    was_stuck: bool = False
 
 
 class Child:
@@ -51,7 +56,7 @@ class Child:
         self._results = results
         self._progress = progress
         self._stuck_after_s = stuck_after_s
-        self._killed = False
+        self._was_stuck = False
 
     def watch(self, then: Callable[[Outcome], None]) -> None:
         """Wait for the child in a thread, and call `then` there."""
@@ -67,7 +72,6 @@ class Child:
 
     def kill(self) -> None:
         """End it. What it has not published by now is not there."""
-        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
@@ -90,8 +94,18 @@ class Child:
         if len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]:
             self.outcome = pickle.loads(received[_LENGTH.size :])
         else:
-            self.outcome = Outcome(error="it ended too early", working_on=self._working_on()[1])
-        self.outcome.was_killed = self._killed
+            ended_by = self._ended_by()
+            how = signal.Signals(ended_by).name if ended_by else "by itself"
+            error = f"the process that does it ended too early ({how})"
+            self.outcome = Outcome(None, error, self._working_on()[1], ended_by, self._was_stuck)
+
+    def _ended_by(self) -> int:
+        """The signal that ended it, without taking its exit status; 0 where there was none."""
+        try:
+            status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return 0
+        return status.si_status if status and status.si_code in (os.CLD_KILLED, os.CLD_DUMPED) else 0
 
     def _working_on(self) -> tuple[float, str]:
         since, length = _PROGRESS.unpack_from(self._progress)
@@ -101,8 +115,8 @@ class Child:
         while not self.finished.wait(_POLL_S):
             since, what = self._working_on()
             if what and time.monotonic() - since > self._stuck_after_s:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGKILL)
+                self._was_stuck = True
+                self.kill()
                 return
 
 

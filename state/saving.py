@@ -28,6 +28,8 @@ from regrow.store.writer import Writer
 
 #: Room on the disk that a save leaves to others, in bytes.
 SPARE_BYTES = 512 * 1024 * 1024
+#: What is compressed to less than this share is stored compressed: weights are not, what repeats itself is.
+WORTH = 0.8
 #: Checkpoints of a notebook that are kept.
 MOST_CHECKPOINTS = 20
 _DISPLAYED_AS = {"builtins": "", "__main__": ""}
@@ -75,7 +77,7 @@ def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[
 
     Raises `StoreError` where nothing could be kept.
     """
-    with checkpoints.store.writer() as writer:
+    with checkpoints.store.writer(WORTH) as writer:
         saver = _Saver(request, checkpoints, writer, working_on)
         manifest = saver.run()
         checkpoints.keep(writer, manifest, request.notebook)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ DEBOUNCE_S = 1.0
 MOST_UNSAVED_S = 30.0
 #: A save is not begun before this many times the duration of the last one has passed.
 REST_FACTOR = 10.0
+#: A save that failed is tried again after this many seconds.
+RETRY_AFTER_S = 30.0
 #: A cell that runs for longer than this is saved in its middle, as often.
 LONG_CELL_S = 600.0
 #: An idle kernel looks once at everything, also at what no cell has named.
@@ -32,6 +35,8 @@ IDLE_CHECK_S = 60.0
 #: A child that works on one variable for longer than this is ended.
 STUCK_AFTER_S = 90.0
 PICKLING_TIMEOUT_S = 60.0
+#: A variable at which the child was killed so often in a row is left out.
+MOST_KILLS = 3
 #: What saving needs is imported this many seconds after the kernel's start, not to slow that down.
 IMPORT_AFTER_S = 0.5
 
@@ -74,6 +79,8 @@ class Session:
         self._dirty: set[str] = set()
         self._unchecked = False
         self._skip: dict[str, tuple[int, str]] = {}  # what ended a child, by name: the object's id, the reason
+        self._killed_at: list[str] = []
+        self._kills = 0
         self._told: set[tuple[str, str]] = set()
         self._to_tell: list[str] = []
         self._bound: dict[str, int] = {}
@@ -82,6 +89,7 @@ class Session:
         self._unsaved_since: float | None = None
         self._last_duration = 0.0
         self._last_end = 0.0
+        self._rest_until = 0.0
         self._child: forking.Child | None = None
         self._children: list[forking.Child] = []
         self._lock = threading.RLock()
@@ -242,7 +250,7 @@ class Session:
         if self._timer:
             self._timer.cancel()
         waited = time.monotonic() - (self._unsaved_since or time.monotonic())
-        rest = self._last_end + REST_FACTOR * self._last_duration - time.monotonic()
+        rest = self._rest_until - time.monotonic()
         if waited > MOST_UNSAVED_S and rest <= 0:
             self._autosave()
             return
@@ -336,9 +344,9 @@ class Session:
         directory, bring_in = self.directory, self.bring_in
 
         def work(working_on: Callable[[str], None]) -> Any:
-            from regrow.state.checkpoints import Checkpoints
+            from regrow.state.checkpoints import opened
 
-            with Checkpoints(directory) as checkpoints:
+            with opened(directory) as checkpoints:
                 if bring_in is not None:
                     bring_in(checkpoints)
                 return saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
@@ -359,6 +367,7 @@ class Session:
                 self._child = None
                 self._last_duration = time.monotonic() - started
                 self._last_end = time.monotonic()
+                self._rest_until = self._last_end + REST_FACTOR * self._last_duration
                 if isinstance(outcome.result, saving.Saved):
                     self._saved(outcome.result)
                 else:
@@ -421,17 +430,22 @@ class Session:
             self._to_tell.append(message)
 
     def _blame(self, outcome: forking.Outcome, values: dict[str, Any]) -> None:
-        """What the child was working on when it ended is left out of the next one."""
-        if outcome.working_on and not outcome.was_killed:
-            for name in outcome.working_on.split("\n"):
-                if name in values:
-                    self._skip[name] = (id(values[name]), "pickling it ends or hangs the process that does it")
-            self.status.state = IDLE
-            self._write_status()
+        """What ends the child that saves it is left out of the next save."""
+        names = [name for name in outcome.working_on.split("\n") if name in values]
+        # SIGKILL comes from outside, when memory is short: that may pass.
+        was_killed = outcome.ended_by == signal.SIGKILL and not outcome.was_stuck
+        self._kills = self._kills + 1 if names == self._killed_at else 1
+        self._killed_at = names
+        if not names or (was_killed and self._kills < MOST_KILLS):
+            self._failed(f"The session could not be saved: {outcome.error}.")
             return
-        self._failed(f"The session could not be saved: {outcome.error}")
+        for name in names:
+            self._skip[name] = (id(values[name]), _why_left_out(outcome))
+        self.status.state = IDLE
+        self._write_status()
 
     def _failed(self, message: str) -> None:
+        self._rest_until = time.monotonic() + RETRY_AFTER_S
         self.status.state, self.status.message = FAILED, message
         self._tell_once("", message, f"regrow: {message} What was saved before is kept.")
         self._write_status()
@@ -550,6 +564,14 @@ class Session:
             self._bound = self._bindings()
             self._dirty, self._unchecked, self._unsaved_since = set(), False, None
             self._told = {(missing.name, missing.reason) for missing in manifest.missing}
+
+
+def _why_left_out(outcome: forking.Outcome) -> str:
+    if outcome.was_stuck:
+        return f"pickling it takes longer than {STUCK_AFTER_S:.0f} s"
+    if outcome.ended_by == signal.SIGKILL:
+        return f"the process that pickles it was killed {MOST_KILLS} times: it may take more memory than there is"
+    return "pickling it crashes the process that does it"
 
 
 class _Watch(ast.NodeTransformer):

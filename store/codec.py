@@ -11,8 +11,9 @@ from regrow.store.recipe import MOST_CHUNK_BYTES
 RAW = 0
 ZSTD = 1
 LEVEL = 2
-# A frame that saves less than this share of a chunk is not worth its decompression.
-_WORTH = 0.97
+# A frame of more than this share of a chunk is not worth its decompression.
+WORTH = 0.97
+_SAMPLE_BYTES = 16 * 1024
 
 
 class _PerThread(threading.local):
@@ -26,10 +27,17 @@ class _PerThread(threading.local):
 _contexts = _PerThread()
 
 
-def encode(chunk: memoryview) -> tuple[int, bytes | memoryview]:
-    """The codec chosen for `chunk` and what to store: `chunk` itself (not a copy) or something smaller."""
+def encode(chunk: memoryview, worth: float = WORTH) -> tuple[int, bytes | memoryview]:
+    """The codec chosen for `chunk` and what to store: `chunk` itself (not a copy) or at most `worth` of its size.
+
+    Where more than the default has to be saved, a sample from the middle tells whether it is tried at all.
+    """
+    if worth < WORTH and chunk.nbytes > 4 * _SAMPLE_BYTES:
+        middle = chunk.nbytes // 2
+        if len(_contexts.compressor.compress(chunk[middle : middle + _SAMPLE_BYTES])) > worth * _SAMPLE_BYTES:
+            return RAW, chunk
     frame = _contexts.compressor.compress(chunk)
-    if len(frame) < _WORTH * chunk.nbytes:
+    if len(frame) < worth * chunk.nbytes:
         return ZSTD, frame
     return RAW, chunk
 

@@ -100,10 +100,13 @@ class Store:
         self.index.close()
         self.backend.close()
 
-    def writer(self) -> Writer:
-        """A session of putting things in, as a context manager."""
+    def writer(self, worth: float = codec.WORTH) -> Writer:
+        """A session of putting things in, as a context manager.
+
+        A chunk is compressed where that leaves less than `worth` of it: what has to be fast asks for more to be saved.
+        """
         self._check_process()
-        return Writer(self.backend, self.index, self.grace_s / 2, self.now, self._keep)
+        return Writer(self.backend, self.index, self.grace_s / 2, self.now, self._keep, worth)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """The names under which something is kept: all, or those of the folder `prefix`."""

@@ -44,12 +44,14 @@ class Writer:
         expires_s: float,
         now: Callable[[], float],
         keep: Callable[[str, Recipe], None],
+        worth: float = codec.WORTH,
     ) -> None:
         self._backend = backend
         self._index = index
         self._expires_s = expires_s
         self._now = now
         self._keep = keep
+        self._worth = worth
         self._kept: dict[str, Recipe] = {}
         self._lock = threading.Lock()
         self._pack: PackFile | None = None
@@ -138,7 +140,7 @@ class Writer:
             known = self._index.known(keys)
             for key, chunk in zip(keys, chunks, strict=True):
                 if key not in known and self._is_first(key):
-                    kind, stored = codec.encode(chunk)
+                    kind, stored = codec.encode(chunk, self._worth)
                     self._append(key, kind, stored, chunk.nbytes)
         return [(key, chunk.nbytes) for key, chunk in zip(keys, chunks, strict=True)]
 

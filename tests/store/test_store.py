@@ -199,3 +199,14 @@ def test_a_lost_or_broken_cache_is_made_again(open_store, tmp_path):
     cache.write_bytes(b"not a database, but long enough to look like one: " * 100)
     again = open_store()
     assert again.read(again.recipe("it")) == noise
+
+
+def test_a_writer_may_ask_for_more_to_be_saved_before_it_compresses(store):
+    noise = random.Random(2).randbytes(2_250_000)
+    three_quarters_noise = b"".join(noise[n : n + 3] + b"\0" for n in range(0, len(noise), 3))
+    with store.writer(worth=0.5) as writer:
+        writer.keep("noise", writer.put(three_quarters_noise))
+        writer.keep("text", writer.put(CONTENTS["text"]))
+    stored = stats(store).stored_bytes - len(three_quarters_noise)
+    assert 0 <= stored < len(CONTENTS["text"]) / 10
+    assert store.read(store.recipe("noise")) == three_quarters_noise

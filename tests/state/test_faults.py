@@ -1,0 +1,268 @@
+"""What goes wrong while a session is saved costs at most what was not saved yet, and never the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.loading import Loader
+from regrow.store.verify import verify
+
+from support.real_kernel import Kernel
+from support.sessions import Notebook, kill, save
+
+# Variables that belong together: any of them from another round than the others is a state that never was.
+ROUND = """
+n += 1
+numbers = [n] * 1000
+array = np.full(300_000, n)
+pair = (numbers, {'n': n})
+"""
+BEGIN = (
+    "import numpy as np\nimport regrow.state.session as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0\n"
+    f"session.RETRY_AFTER_S = 0\nsession.MOST_KILLS = 1000\nn = 0\n{ROUND}"
+)
+
+
+def last_state(notebook: Notebook) -> int:
+    """The round of the last checkpoint, which is whole."""
+    values: dict[str, object] = {}
+    with Checkpoints(notebook.directory) as checkpoints:
+        entries = checkpoints.entries(notebook.path)
+        manifest = checkpoints.read(notebook.path, entries[-1])
+        loader = Loader(checkpoints, manifest, values, print)
+        loader.place()
+        assert loader.load(["n", "numbers", "array", "pair"]) == []
+    n = values["n"]
+    assert isinstance(n, int)
+    assert values["numbers"] == [n] * 1000
+    assert values["pair"] == ([n] * 1000, {"n": n})
+    assert (values["array"] == n).all()  # type: ignore[attr-defined]
+    return n
+
+
+def children(kernel: Kernel) -> list[int]:
+    pid = kernel.manager.provisioner.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_two_hundred_kills_of_what_saves_leave_a_state_that_was(notebook: Notebook) -> None:
+    chance = random.Random(0)
+    with notebook.kernel() as kernel:
+        kernel.ok(BEGIN)
+        assert save(kernel) == ""
+        kills, before = 0, 0
+        deadline = time.monotonic() + 240
+        while kills < 200:
+            assert time.monotonic() < deadline
+            kernel.ok(ROUND)
+            due = time.monotonic() + 0.02 + chance.random() * 0.08
+            while time.monotonic() < due:
+                time.sleep(0.001)
+            for child in children(kernel):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                    kills += 1
+            if kills % 10 == 0:
+                now = last_state(notebook)
+                assert now >= before
+                before = now
+        current = int(kernel.ok("n").result)
+        assert save(kernel) == ""
+    assert last_state(notebook) == current
+    with Checkpoints(notebook.directory) as checkpoints:
+        assert verify(checkpoints.store).problems == []
+
+
+def test_a_kernel_that_is_killed_at_any_moment_comes_back_as_some_state_that_was_saved(notebook: Notebook) -> None:
+    chance = random.Random(1)
+    reached = 0
+    for attempt in range(8):
+        with notebook.kernel() as kernel:
+            if attempt == 0:
+                kernel.ok(BEGIN)
+            else:
+                kernel.ok("import regrow.state.session as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0")
+                back = int(kernel.ok("n").result)
+                kernel.ok("assert numbers == [n] * 1000 and pair[0] is numbers and (array == n).all()")
+                assert reached <= back
+            kernel.ok(ROUND)
+            notebook.wait_saved()
+            reached = last_state(notebook)
+            for _ in range(chance.randrange(6)):
+                kernel.ok(ROUND)
+                time.sleep(chance.random() * 0.1)
+            kernel.start(ROUND)
+            time.sleep(chance.random() * 0.1)
+            kill(kernel)
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        "raise ValueError('not today')",
+        "raise SystemExit(3)",
+        "import time; time.sleep(1000)",
+        "import ctypes; ctypes.string_at(0)",
+        "import os; os._exit(0)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
+        "return 'nonsense'",
+        "return (int, ('x',))",
+        "while True: pass",
+    ],
+)
+def test_a_class_that_will_not_be_pickled_costs_only_its_variables(notebook: Notebook, reduce: str) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("import regrow.state.session as session\nsession.PICKLING_TIMEOUT_S, session.STUCK_AFTER_S = 1, 4")
+        kernel.ok("session.RETRY_AFTER_S = 0.1")
+        kernel.ok(f"x = [1]\nclass Bad:\n    def __reduce__(self):\n        {reduce}\nbad = [Bad()]")
+        status = notebook.wait(lambda said: said.get("state") == "saved" and bool(said["not_saved"]))
+        assert [missing["name"] for missing in status["not_saved"]] == ["bad"]
+        assert "bad is not saved: " in kernel.ok("x").stderr
+        # It is not tried again for nothing.
+        kernel.ok("x.append(2)")
+        assert save(kernel) == ""
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "[1, 2]"
+        assert kernel.run("bad").ename == "NameError"
+
+
+def test_a_class_that_comes_back_different_is_told(notebook: Notebook) -> None:
+    make = (
+        "class Forgetful:\n    def __init__(self):\n        self.kept, self.lost = 1, 2\n"
+        "    def __getstate__(self):\n        return {'kept': self.kept}\nf = Forgetful()\n"
+    )
+    with notebook.kernel() as kernel:
+        kernel.ok(make)
+        notebook.wait_saved()
+        assert "f is saved, but it comes back different: f.lost is missing" in kernel.ok("1").stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for some 600 MiB, of which a save leaves 512."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_disk_without_room_keeps_what_fits(notebook: Notebook, small_disk: Path) -> None:
+    make = "import numpy as np\nlarge = np.random.default_rng(0).random(20_000_000)\nx = 1"
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        kernel.ok(make)
+        assert save(kernel) == ""
+        told = kernel.ok("x").stderr
+        assert "large is not saved: it takes 153 MiB, and the disk has only" in told
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        assert kernel.ok("x").result == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_full_disk_is_said_and_what_was_saved_before_is_kept(notebook: Notebook, small_disk: Path) -> None:
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        kernel.ok("x = 1")
+        assert save(kernel) == ""
+        with contextlib.suppress(OSError):
+            (small_disk / "filler").write_bytes(bytes(700_000_000))
+        kernel.ok("x = 2")
+        assert "There is no room left" in save(kernel)
+        assert "There is no room left" in kernel.ok("x").stderr
+        (small_disk / "filler").unlink()
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        assert kernel.ok("x").result == "1"
+
+
+def test_two_kernels_of_one_notebook_do_not_harm_each_other(notebook: Notebook) -> None:
+    with notebook.kernel() as one, notebook.kernel() as other:
+        one.ok("x = 'one'\nonly_in_one = 1")
+        other.ok("x = 'other'")
+        for _ in range(5):
+            assert save(one) == ""
+            assert save(other) == ""
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x, 'only_in_one' in globals()").result == "('other', False)"
+
+
+def test_a_state_that_was_changed_is_refused(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("x = 1")
+        assert save(kernel) == ""
+    key = notebook.directory / "key"
+    key.write_bytes(os.urandom(32))
+    with notebook.kernel() as kernel:
+        outcome = kernel.run("x")
+        assert outcome.ename == "NameError"
+        assert "could not be restored: it was changed since, or somebody else made it" in outcome.stderr
+
+
+def test_code_of_another_python_is_refused_and_everything_else_comes_back(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("x = [1]\ndef f():\n    return 1")
+        assert save(kernel) == ""
+    with Checkpoints(notebook.directory) as checkpoints:
+        manifest = checkpoints.read(notebook.path, checkpoints.entries(notebook.path)[-1])
+        manifest.python, manifest.at = "3.9", manifest.at + 1
+        with checkpoints.store.writer() as writer:
+            checkpoints.keep(writer, manifest, notebook.path)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "[1]"
+        outcome = kernel.run("f()")
+        assert outcome.ename == "NameError"
+        assert "f could not be restored: it has code of Python 3.9" in outcome.stderr
+        assert "%checkpoint rerun f" in outcome.stderr
+
+
+def test_a_cell_of_hours_is_saved_in_its_middle(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("import regrow.state.session as session\nsession.LONG_CELL_S = 0.5\nlosses = []")
+        notebook.wait_saved()
+        time.sleep(1)  # the thread that looks, looks as often as it was told before
+        cell = kernel.start("import time\nfor n in range(100_000):\n    losses.append(n); time.sleep(0.01)")
+        kernel_saves = notebook.wait(lambda said: said["state"] == "saved" and said["new_bytes"] > 200)
+        assert kernel_saves["state"] == "saved"
+        assert cell[1].status == ""
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert int(kernel.ok("len(losses)").result) > 10
+
+
+def test_the_server_is_answered_while_a_cell_runs(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("x = [0]")
+        cell = kernel.start("import time\nx.append(1)\nprint('begun', flush=True)\ntime.sleep(600)")
+        kernel.read_until(cell, "begun")
+        request = kernel.client.session.msg("regrow_save_request", {"reason": "stop", "timeout_s": 30})
+        kernel.client.control_channel.send(request)
+        reply = kernel.client.get_control_msg(timeout=30)
+        assert reply["msg_type"] == "regrow_save_reply"
+        assert reply["content"] == {"status": "ok", "saved": True, "message": ""}
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "[0, 1]"
+
+
+def test_a_child_is_no_zombie_and_holds_nothing_open(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        for n in range(5):
+            kernel.ok(f"x = {n}")
+            assert save(kernel) == ""
+        before = int(kernel.ok("import os; len(os.listdir('/proc/self/fd'))").result)
+        for n in range(5):
+            kernel.ok(f"x = {n}")
+            assert save(kernel) == ""
+        assert int(kernel.ok("len(os.listdir('/proc/self/fd'))").result) <= before
+        assert len(children(kernel)) <= 1
