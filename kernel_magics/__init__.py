@@ -1,4 +1,4 @@
-"""The IPython extension: `%%cpp`, `%build`, `%gpu`, `%project`, `%fork`.
+"""The IPython extension: `%%cpp`, `%build`, `%gpu`, `%project`, `%fork`, `%checkpoint`, `%%nosave`.
 
 Every kernel loads it at its start, so it imports nothing that a kernel has not imported already: each magic's
 module comes in at the magic's first use, and the record of builds only after a cell that ran other programs.
@@ -17,6 +17,8 @@ MAGICS = {
     "gpu": "regrow.kernel_magics.gpu_magic",
     "project": "regrow.kernel_magics.project_magic",
     "fork": "regrow.kernel_magics.fork_magic",
+    "checkpoint": "regrow.kernel_magics.checkpoint_magic",
+    "nosave": "regrow.kernel_magics.nosave_magic",
 }
 
 
@@ -67,6 +69,10 @@ def load_ipython_extension(shell: Any) -> None:
         shell.magics_manager.register_lazy(name, module)
     # Before the watch, so that children that saved are reaped before it counts children.
     shell.regrow_session = _start_session(shell)
+    from .nosave import without_line
+
+    if without_line not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(without_line)
     watch = CellWatch()
     shell.regrow_cell_watch = watch
     shell.events.register("pre_run_cell", watch.before)
@@ -83,15 +89,31 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def _start_session(shell: Any) -> Any:
     """Saving and restoring of this kernel's variables; None where it has no notebook."""
+    if (running := getattr(shell, "regrow_session", None)) is not None:
+        return running
     if not os.environ.get("JPY_SESSION_NAME"):
         return None
     from regrow.state import kernel
 
     try:
-        return kernel.start(shell, _tell)
+        session = kernel.start(shell, _tell)
     except OSError as error:
         _tell(f"regrow: the variables of this kernel are not saved: {error}")
         return None
+    if session is not None:
+        from .nosave import Watch
+
+        session.show_restored = _show_restored
+        watch = Watch(shell, session)
+        shell.events.register("pre_run_cell", watch.before)
+        shell.events.register("post_run_cell", watch.after)
+    return session
+
+
+def _show_restored(heading: str, lost: list[Any], problems: list[str]) -> None:
+    from .checkpoint_views import show_restored
+
+    show_restored(heading, lost, problems)
 
 
 def _tell(message: str) -> None:

@@ -15,6 +15,10 @@ def completions(line: str) -> list[str]:
         from regrow.client.completion import candidates
 
         return candidates(line)
+    if name == "checkpoint":
+        from .checkpoint_completion import candidates as of_checkpoints
+
+        return of_checkpoints(line)
     for usage in usages.ALL:
         if usage.magic.lstrip("%") == name:
             return [option.name for option in (*usage.options, HELP)]

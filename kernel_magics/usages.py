@@ -1,9 +1,11 @@
-"""What each magic accepts, as data. A test holds docs/cells.md against it."""
+"""What each magic accepts, as data. A test holds the docs against it."""
 
 from __future__ import annotations
 
 from regrow.client import usages
 from regrow.client.options import Option, Usage
+
+from .checkpoint_usages import CHECKPOINT, NOSAVE
 
 CPP = Usage(
     magic="%%cpp",
@@ -35,4 +37,4 @@ GPU = Usage(
     example="%gpu free",
 )
 
-ALL = (CPP, BUILD, GPU, *usages.ALL)
+ALL = (CPP, BUILD, GPU, *usages.ALL, *CHECKPOINT.values(), NOSAVE)

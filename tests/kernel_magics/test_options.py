@@ -16,7 +16,7 @@ from regrow.kernel_magics import usages
 from support.real_kernel import Kernel
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "cells.md", DOCS / "projects.md"]
+PAGES = [DOCS / "cells.md", DOCS / "projects.md", DOCS / "state.md"]
 NAMES = {option.name for usage in usages.ALL for option in (*usage.options, HELP)}
 
 words = st.text(max_size=8).filter(lambda word: word.partition("=")[0] not in NAMES)
@@ -73,7 +73,7 @@ def test_every_option_is_on_the_page_and_in_the_help_with_the_same_words(usage: 
 
 
 def test_the_tab_key_offers_the_options(kernel: Kernel) -> None:
-    for text, expected in (("%%cpp --", "--ext"), ("%build --f", "--files"), ("%gpu --h", "--help")):
+    for text, expected in (("%%cpp --", "--ext"), ("%build --f", "--files"), ("%gpu --h", "--help"), ("%checkpoint sh", "show")):
         kernel.client.complete(text, len(text))
         matches = kernel.client.get_shell_msg(timeout=30)["content"]["matches"]
         assert expected in matches, (text, matches)
