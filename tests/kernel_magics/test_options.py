@@ -73,7 +73,12 @@ def test_every_option_is_on_the_page_and_in_the_help_with_the_same_words(usage: 
 
 
 def test_the_tab_key_offers_the_options(kernel: Kernel) -> None:
-    for text, expected in (("%%cpp --", "--ext"), ("%build --f", "--files"), ("%gpu --h", "--help"), ("%checkpoint sh", "show")):
+    for text, expected in (
+        ("%%cpp --", "--ext"),
+        ("%build --f", "--files"),
+        ("%gpu --h", "--help"),
+        ("%checkpoint sh", "show"),
+    ):
         kernel.client.complete(text, len(text))
         matches = kernel.client.get_shell_msg(timeout=30)["content"]["matches"]
         assert expected in matches, (text, matches)
