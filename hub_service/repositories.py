@@ -47,7 +47,8 @@ _MANY_PACKS = 20
 _MANY_REFS = 200
 _LINK_AGAIN = 20
 _LINK_AGAIN_S = 0.05
-# What a push that was killed leaves; none that still runs is as old.
+_REPACK_LOCK = "repack.lock"
+# No push and no repack that still runs is as old.
 _LITTER_S = 24 * 3600.0
 
 
@@ -121,23 +122,32 @@ def is_scattered(folder: Path) -> bool:
     return own >= _MANY_PACKS or sum(1 for ref in (folder / "refs").rglob("*") if ref.is_file()) >= _MANY_REFS
 
 
-def repack(folder: Path, now: float | None = None) -> None:
-    """Join small packs and loose refs, so that there are few, and remove what killed pushes left a day before `now`.
+def repack(folder: Path) -> None:
+    """Join small packs and loose refs, so that there are few.
 
     Safe beside readers, pushes and forks: every object stays, also what no ref needs. Packs that are shared with others
     stay as they are, so that they are on the disk once. Others that repack wait. Raises `GitError`.
     """
-    with (folder / "repack.lock").open("w") as lock:
+    with (folder / _REPACK_LOCK).open("w") as lock:
         # git takes what another repack has half written for a pack of the repository.
         fcntl.flock(lock, fcntl.LOCK_EX)
         shared = [f"--keep-pack={pack.name}" for pack in _packs(folder) if pack.stat().st_nlink > 1]
         git(folder, "repack", "--geometric=2", "-d", "--quiet", *shared, environment=NO_SETTINGS)
         git(folder, "pack-refs", "--all", environment=NO_SETTINGS)
+
+
+def remove_litter(folder: Path, now: float | None = None) -> None:
+    """Remove what git left when it was killed, a day before `now`: half-written files, and locks that nobody holds."""
     oldest = (time.time() if now is None else now) - _LITTER_S
-    for litter in (folder / "objects").glob("tmp_objdir-*"):
-        with contextlib.suppress(FileNotFoundError):  # pushes that end well remove it
-            if litter.stat().st_mtime < oldest:
-                shutil.rmtree(litter)
+    for pattern in ("objects/tmp_objdir-*", "objects/pack/tmp_*", "objects/pack/.tmp-*", "*.lock", "refs/**/*.lock"):
+        for litter in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # what ends well removes its own
+                if litter.name == _REPACK_LOCK or litter.stat().st_mtime >= oldest:
+                    continue
+                if litter.is_dir():
+                    shutil.rmtree(litter)
+                else:
+                    litter.unlink()
 
 
 def _packs(folder: Path) -> Iterator[Path]:

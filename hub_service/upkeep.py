@@ -60,6 +60,7 @@ class Upkeep:
             if self._stopped.is_set():
                 return
             try:
+                repositories.remove_litter(folder)
                 if repositories.is_scattered(folder):
                     repositories.repack(folder)
             except (GitError, OSError):

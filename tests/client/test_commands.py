@@ -295,6 +295,14 @@ def test_a_fork_says_what_it_is_of_and_where_it_is(hub, faces, command):
     assert (hub.projects("bob") / "faces/train.py").exists()
 
 
+def test_a_fork_of_ones_own_is_what_it_is_now_in_a_snapshot_of_its_own(hub, faces, command):
+    (faces.folder / "train.py").write_text("print('not in any snapshot')\n")
+    command("ada", "fork ada/faces as mine")
+    assert state(hub.projects("ada") / "mine") == state(faces.folder)
+    with hub.client("ada") as client:
+        assert [each["reason"] for each in client.snapshots("ada", "faces")] == ["fork"]
+
+
 def test_packages_that_a_fork_lacks_are_said_with_the_way_to_get_them(hub, faces, command):
     command("ada", "project publish", "faces")
     with hub.client("ada") as client:

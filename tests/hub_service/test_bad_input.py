@@ -384,6 +384,9 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_by_the_next_layer(faces
 def test_odd_names_and_modes_survive_a_fork(faces, acting, hub):
     for name in (b"caf\xe9", b"new\nline", b"-rf", b'quo"te\\', b"tab\t", b" space ", b":(exclude)a", b"x" * 255):
         (faces.folder / os.fsdecode(name)).write_bytes(name)
+    for name in ("Clash", "CLASH", "clash/file", "Straße", "STRASSE", "nai\u0308ve", "na\u00efve"):
+        (faces.folder / name).parent.mkdir(exist_ok=True)
+        (faces.folder / name).write_text(name)
     for name in ("run.sh", "large.sh"):
         (faces.folder / name).write_bytes(noise(8) if name == "large.sh" else b"#!/bin/sh\n")
         (faces.folder / name).chmod(0o755)

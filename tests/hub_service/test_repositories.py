@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from regrow.hub_service.repositories import create, fork, is_scattered, refs, repack, set_ref, size_bytes
+from regrow.hub_service.repositories import create, fork, is_scattered, refs, remove_litter, repack, set_ref, size_bytes
 from regrow.projects.errors import Damaged, Moved
 from regrow.projects.git import GitError
 
@@ -305,15 +305,46 @@ def test_repacking_beside_clones_and_pushes_breaks_neither(folder, work, tmp_pat
     assert fsck(folder) == ""
 
 
-def test_what_killed_pushes_left_goes_after_a_day(folder, work):
+def test_a_repack_that_is_killed_loses_nothing_and_the_next_one_does_its_work(folder, work):
+    for number in range(10):
+        push(work, folder, f"refs/heads/branch{number}", random.Random(number).randbytes(500_000))
+    before = refs(folder)
+    script = "import sys; from pathlib import Path; from regrow.hub_service.repositories import repack; "
+    command = [sys.executable, "-c", f"{script}print(flush=True); repack(Path(sys.argv[1]))", str(folder)]
+    for number in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        process.stdout.readline()
+        time.sleep(0.008 * number)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert refs(folder) == before
+        assert fsck(folder) == ""
+    remove_litter(folder, time.time() + 25 * 3600)
+    repack(folder)
+    assert len(packs(folder)) < 4
+    assert refs(folder) == before
+    assert fsck(folder) == ""
+
+
+LITTER = [
+    *("objects/tmp_objdir-incoming-abc/pack", "objects/pack/tmp_pack_abc", "objects/pack/.tmp-12-pack-abc.pack"),
+    *("packed-refs.lock", "refs/heads/main.lock"),
+]
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_git_left_when_it_was_killed_is_removed_after_a_day(folder, work, name):
     push(work, folder, "refs/heads/main", b"one")
-    litter = folder / "objects/tmp_objdir-incoming-abc"
-    (litter / "pack").mkdir(parents=True)
-    at = litter.stat().st_mtime
-    repack(folder, now=at + 3600)
+    litter = folder / name
+    litter.parent.mkdir(exist_ok=True)
+    litter.touch()
+    remove_litter(folder, time.time() + 3600)
     assert litter.exists()
-    repack(folder, now=at + 25 * 3600)
+    remove_litter(folder, time.time() + 25 * 3600)
     assert not litter.exists()
+    push(work, folder, "refs/heads/main", b"two")
+    repack(folder)
+    assert fsck(folder) == ""
 
 
 def test_settings_of_the_hubs_own_user_change_nothing(tmp_path, monkeypatch):

@@ -3,12 +3,15 @@
 import hashlib
 import shutil
 import time
+from datetime import timedelta
 
 import pytest
 
 from regrow.client.working import snapshot
 from regrow.hub_service import quotas
+from regrow.hub_service.registry.tables import Project, now
 from regrow.hub_service.repositories import is_scattered
+from regrow.hub_service.service import Limits
 from regrow.hub_service.upkeep import Upkeep
 from regrow.projects.pointers import Pointer
 from regrow.store import Store
@@ -96,6 +99,27 @@ def test_the_store_is_collected_once_a_day(hub):
     assert run(0) == 0
     assert run(DAY_S - 60) == 0
     assert run(DAY_S + 60) == 1
+
+
+class TestAfterItsTimeInTheRecycleBin:
+    @pytest.fixture
+    def limits(self):
+        return Limits(bin_s=3600)
+
+    def test_a_project_is_removed_for_good(self, hub, new_project, acting, upkeep):
+        project = new_project("ada", "faces", {"model.bin": noise(1)})
+        with acting("ada") as client:
+            snapshot(client, project, quiet)
+            client.delete("ada", "faces")
+            (deleted,) = client.recycle_bin()
+            upkeep.run()
+            assert client.recycle_bin() == [deleted]
+            with hub.service.session() as session, session.begin():
+                session.get_one(Project, deleted["id"]).deleted_at = now() - timedelta(seconds=3601)
+            upkeep.run()
+            assert client.recycle_bin() == []
+        assert list(hub.places.repositories.iterdir()) == list(hub.places.bin.iterdir()) == []
+        assert list(hub.service.store.names()) == []
 
 
 def test_the_service_does_so_by_itself(hub):
