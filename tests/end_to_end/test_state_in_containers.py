@@ -26,8 +26,8 @@ def container_of(engine, hub, user):
     return engine.containers.get(f"{hub.name}-{user.replace('-', '-2d')}")
 
 
-async def opened(api, user, options=None):
-    await api.start_server(user, options or {"profile": "small"})
+async def opened(api, user, profile="small"):
+    await api.start_server(user, {"profile": profile})
     notebook = Notebook(api, user)
     await notebook.make()
     await notebook.open()
@@ -96,7 +96,7 @@ async def test_a_kernel_that_hangs_holds_a_stop_for_no_longer_than_the_grace(
     }
     with running_hub(tmp_path / "hub", config) as hub:
         async with hub.api() as api, new_user(api) as user:
-            notebook = await opened(api, user, {})
+            notebook = await opened(api, user, "only")
             before = time.time()
             await notebook.run(MAKE % "before it hung")
             await notebook.autosaved(before)
