@@ -10,7 +10,6 @@ from regrow.client.hub import HubClient, Model
 from regrow.client.upstream import BASE
 from regrow.client.working import Progress, Working, projects_folder, settle
 from regrow.projects import checkout
-from regrow.projects.attributes import without_large
 from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers_of_tree
 from regrow.projects.errors import Damaged, ProjectError
 from regrow.projects.git import GitError, git
@@ -18,6 +17,7 @@ from regrow.projects.large_files import LargeFiles
 from regrow.projects.pointers import Pointer
 from regrow.projects.printable import printable
 from regrow.projects.states import REFS, NotTransferred, reason
+from regrow.projects.variables import own_files
 
 
 def bring(hub: HubClient, model: Model, progress: Progress) -> Working:
@@ -66,7 +66,7 @@ def _fetch(hub: HubClient, model: Model, branch: str, new: Path, progress: Progr
 def _fill(files: LargeFiles, new: Path, snapshot: Model, progress: Progress) -> None:
     """The files as they are in the snapshot, and the branch where its author's was."""
     commit = snapshot["commit"]
-    plain = without_large(new, git(new, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
+    plain = own_files(new, git(new, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
     found = changes(new, checkout.NOTHING, plain)
     large = pointers_of_tree(new, plain)
     if files.missing(large.values()):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from regrow.client.hub import HubClient, Model
 from regrow.client.working import Working, as_now, snapshot
-from regrow.projects.attributes import without_large
 from regrow.projects.diff import FileDiff, diff
 from regrow.projects.errors import ProjectError
 from regrow.projects.git import git
 from regrow.projects.merge import Merged, Side, Status, merge, status
 from regrow.projects.printable import printable
 from regrow.projects.states import fetch_state
+from regrow.projects.variables import own_files
 
 Progress = Callable[[str], None]
 Prefer = Side | Mapping[str, Side] | None
@@ -113,7 +113,7 @@ def _fetch_offer(hub: HubClient, working: Working, offered: Model, progress: Pro
 
 def _files_of(project: Path, commit: str) -> str:
     """The tree of a state's files, without the attributes that clones get."""
-    return without_large(project, git(project, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
+    return own_files(project, git(project, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip())
 
 
 def _parent(hub: HubClient, working: Working) -> tuple[Model, tuple[str, str]]:

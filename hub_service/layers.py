@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,13 @@ from pathlib import Path
 
 from regrow.hub_service.mounts import MERGED, mount_overlay, unmount
 from regrow.hub_service.places import Places
-from regrow.projects.attributes import without_large
 from regrow.projects.changes import EXECUTABLE, changes, pointers_of_tree
 from regrow.projects.checkout import NOTHING, check_out, settle
 from regrow.projects.errors import Damaged
 from regrow.projects.git import GitError, git
 from regrow.projects.pointers import Pointer
+from regrow.projects.variables import FOLDER as VARIABLES
+from regrow.projects.variables import own_files, variables_of
 from regrow.store import Store
 
 #: In a fork: the state of its parent that it was made from, or has merged last.
@@ -72,17 +73,24 @@ def build(
         before = _plain(state.repository, base[1]) if base else NOTHING
         found = changes(state.repository, before, plain)
         large = pointers_of_tree(state.repository, plain)
-        (new / _LARGE).write_text(json.dumps(sorted({(each.oid, each.size) for each in large.values()})))
+        variables = variables_of(state.repository, state.commit)
+        both = {*large.values(), *variables.values()}
+        (new / _LARGE).write_text(json.dumps(sorted((each.oid, each.size) for each in both)))
         _pack(state, plain, base[1] if base else "", tree / _PACKS)
         # Before it is mounted: what layers share can't be linked into a mount.
         for change in found:
             if pointer := large.get(change.path):
-                if {".", "..", ".git"} & set(change.path.lower().split("/")):
-                    raise Damaged(f"The project has a file named {change.path!r}, which no project can have.")
+                _check_path(change.path)
                 progress(f"Writing {change.path}")
                 executable = change.after.mode == EXECUTABLE
                 _link_large(places, store, pointer, executable, owner, tree / change.path)
+        # Beside the project's own files: no index of the project's knows them.
+        for path, pointer in variables.items():
+            _check_path(path)
+            progress(f"Writing {path}")
+            _link_large(places, store, pointer, False, owner, tree / path)
         with _on_top(places.layer_tree(base[0]), new) if base else nullcontext(tree) as project:
+            _remove_others(project, variables)
             head = _parent(state)
             _put_refs(project, state, head)
             progress("Writing its files")
@@ -134,6 +142,13 @@ def is_small_change(repository: Path, base: str, commit: str) -> bool:
     return different * 4 < files
 
 
+def _remove_others(project: Path, variables: Mapping[str, Pointer]) -> None:
+    """Of what the layer below has of variables, only those that this one has, too, are there."""
+    for file in (project / VARIABLES).rglob("*"):
+        if not file.is_dir() and str(file.relative_to(project)) not in variables:
+            file.unlink()
+
+
 @contextmanager
 def _on_top(base: Path, new: Path) -> Iterator[Path]:
     merged, work = new / MERGED, new / "work"
@@ -161,7 +176,7 @@ def give(folder: Path, owner: int) -> None:
 
 
 def _plain(repository: Path, commit: str) -> str:
-    return without_large(repository, git(repository, "rev-parse", f"{commit}^{{tree}}").decode().strip())
+    return own_files(repository, git(repository, "rev-parse", f"{commit}^{{tree}}").decode().strip())
 
 
 def _parent(state: State) -> str:
@@ -182,6 +197,7 @@ def _put_refs(project: Path, state: State, head: str) -> None:
     folder = project / ".git"
     git(project, "init", "--quiet", "--template=", f"--initial-branch={state.branch}", ".")
     (folder / "info").mkdir(exist_ok=True)
+    (folder / "info/exclude").write_text(f"/{VARIABLES}/\n")
     (folder / "HEAD").write_text(f"ref: refs/heads/{state.branch}\n")
     refs = {BASE_REF: state.commit, **({f"refs/heads/{state.branch}": head} if head else {})}
     lines = "".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))
@@ -210,6 +226,11 @@ def _index_head(project: Path, head: str, large: dict[str, Pointer]) -> None:
     marked = b"".join(os.fsencode(path) + b"\0" for path in large if os.fsencode(path) in there)
     if marked:
         ours("update-index", "-z", "--no-assume-unchanged", "--stdin", input=marked)
+
+
+def _check_path(path: str) -> None:
+    if {".", "..", ".git"} & set(path.lower().split("/")):
+        raise Damaged(f"The project has a file named {path!r}, which no project can have.")
 
 
 def _link_large(places: Places, store: Store, pointer: Pointer, executable: bool, owner: int, target: Path) -> None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from regrow.projects.attributes import without_large
 from regrow.projects.changes import EXECUTABLE, REGULAR, REPOSITORY, Change, File, changes, pointers
 from regrow.projects.errors import ProjectError
 from regrow.projects.git import git
@@ -25,6 +24,7 @@ from regrow.projects.restore import restore
 from regrow.projects.shadow import Shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
 from regrow.projects.states import beside
+from regrow.projects.variables import own_files
 
 REF = "refs/regrow/sync"
 Side = Literal["ours", "theirs"]
@@ -97,8 +97,8 @@ class Merged:
 
 def status(project: Path, base: str, ours: str, theirs: str) -> Status:
     """What has changed from commit `base` to the snapshot `ours` and to upstream's `theirs`. Raises `ProjectError`."""
-    start = without_large(project, _tree(project, base))
-    sides = [without_large(project, _tree(project, side)) for side in (ours, theirs)]
+    start = own_files(project, _tree(project, base))
+    sides = [own_files(project, _tree(project, side)) for side in (ours, theirs)]
     here, there = ({each.path: each.after for each in changes(project, start, side)} for side in sides)
     return Status(
         sorted(here.keys() - there.keys()),
@@ -131,7 +131,7 @@ def merge(
     progress("Taking a snapshot of what is there")
     before = take(project, files, reason="sync", now=now).snapshot
     trees = {
-        side: without_large(project, _tree(project, commit))
+        side: own_files(project, _tree(project, commit))
         for side, commit in (("base", base), ("ours", before.commit), ("theirs", theirs))
     }
     progress("Merging")
@@ -177,7 +177,7 @@ def _apply(
 ) -> Merged:
     """Write the merged files. Those that the merge does not touch stay as they are by now."""
     taken = take(project, files, reason="sync", now=now).snapshot
-    start = without_large(project, _tree(project, sync.before))
+    start = own_files(project, _tree(project, sync.before))
     found = changes(project, start, sync.tree)
     later = {each.path: each.after for each in changes(project, start, _tree(project, taken.commit))}
     with beside(project) as ours:

@@ -17,6 +17,8 @@ from regrow.projects.errors import NotAProject
 from regrow.projects.git import git
 
 IGNORE_FILE = ".regrowignore"
+# Variables that came with a fork (`regrow.projects.variables`) are no files of the project's own.
+_NEVER = b"\n/.regrow/state/\n"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def shadow(project: Path) -> Iterator[Shadow]:
         (ours / "info").mkdir(exist_ok=True)
         (ours / "info/attributes").write_text("* -text -eol -filter -ident -working-tree-encoding\n")
         users = git_folder(project) / "info/exclude"
-        (ours / "info/exclude").write_bytes(users.read_bytes() if users.exists() else b"")
+        (ours / "info/exclude").write_bytes((users.read_bytes() if users.exists() else b"") + _NEVER)
         with contextlib.suppress(FileNotFoundError):
             (ours / "index.lock").unlink()  # of a process that was killed: we hold the lock
         yield Shadow(project, folder)

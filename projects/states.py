@@ -1,8 +1,8 @@
 """States: what of a snapshot leaves the project, and what of an upstream project comes in.
 
 A state is a commit on `refs/regrow/states/ID`, with the snapshot's id. Its tree is the snapshot's, with the attributes
-by which clones get large files. Its parent is the commit that the user's branch was at; earlier snapshots are not in
-its history, as they may have what the user has removed since.
+by which clones get large files, and with variables of notebooks where the owner says so. Its parent is the commit that
+the user's branch was at; earlier snapshots are not in its history, as they may have what the user has removed since.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from regrow.projects.pointers import Pointer
 from regrow.projects.printable import printable
 from regrow.projects.shadow import Shadow
 from regrow.projects.snapshot import Snapshot, head
+from regrow.projects.variables import with_variables, without_variables
 
 REFS = "refs/regrow/states"
 PUBLISHED = "refs/heads/published"
@@ -53,12 +56,18 @@ class State:
     warnings: list[str] = field(default_factory=list)
 
 
-def make_state(project: Path, snapshot: Snapshot) -> State:
+def make_state(
+    project: Path,
+    snapshot: Snapshot,
+    variables: Mapping[str, Pointer] | None = None,
+    now: Callable[[], float] = time.time,
+) -> State:
     """The state of `snapshot`, on its ref: the same each time, as long as the user's branches are.
 
-    Raises `ProjectError`.
+    With `variables`, by notebook, it is another one, with an id of its own. Raises `ProjectError`.
     """
-    with_attributes = with_large(project, f"{snapshot.commit}^{{tree}}")
+    files = without_variables(project, git(project, "rev-parse", f"{snapshot.commit}^{{tree}}").decode().strip())
+    with_attributes = with_large(project, with_variables(project, files, variables) if variables else files)
     tree = git(project, "rev-parse", with_attributes.tree).decode().strip()
     about, _, message = git(project, "cat-file", "commit", snapshot.commit).partition(b"\n\n")
     who = [line for line in about.split(b"\n") if line.startswith((b"author ", b"committer ", b"encoding "))]
@@ -66,8 +75,9 @@ def make_state(project: Path, snapshot: Snapshot) -> State:
     parents = [f"parent {branch}".encode()] if branch else []
     content = b"\n".join([f"tree {tree}".encode(), *parents, *who, b"", message])
     commit = git(project, "hash-object", "-t", "commit", "-w", "--stdin", input=content).decode().strip()
-    git(project, "update-ref", f"{REFS}/{snapshot.id}", commit)
-    return State(snapshot.id, commit, tree, with_attributes.pointers, with_attributes.warnings)
+    identity = f"{datetime.fromtimestamp(now(), UTC):%Y%m%dT%H%M%S.%fZ}-{commit[:8]}" if variables else snapshot.id
+    git(project, "update-ref", f"{REFS}/{identity}", commit)
+    return State(identity, commit, tree, with_attributes.pointers, with_attributes.warnings)
 
 
 def push_state(
