@@ -103,7 +103,7 @@ def _start_session(shell: Any) -> Any:
     if session is not None:
         from .nosave import Watch
 
-        session.show_restored = _show_restored
+        session.teller.show_restored = _show_restored
         watch = Watch(shell, session)
         shell.events.register("pre_run_cell", watch.before)
         shell.events.register("post_run_cell", watch.after)

@@ -45,4 +45,4 @@ def _words(command: str, session: Any) -> Iterable[str]:
         return rerun.missing(session)
     if command == "exclude":
         return [name for name in session.variables if name not in session.excluded]
-    return list(session.excluded_names()) if command == "include" else []
+    return sorted(session.excluded) if command == "include" else []

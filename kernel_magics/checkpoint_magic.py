@@ -156,7 +156,7 @@ def _restore(session: Session, parsed: Parsed) -> Result:
     restored = restoring.put_back(session, manifest, checkpoints)
     _leave_out_of_record(session)
     session.tell_restored(restored)
-    session.tell_now()
+    session.teller.now()
     if parsed.given("--eager"):
         session.load(manifest.names)
     if last.id == entry.id:
@@ -207,7 +207,7 @@ def _run(session: Session, names: list[str]) -> Result:
 
 def _exclude(session: Session, parsed: Parsed) -> Result:
     if not parsed.words:
-        excluded = session.excluded_names()
+        excluded = sorted(session.excluded)
         return say(_listed("Kept out of checkpoints", excluded) if excluded else "No variable is excluded.")
     _check_names(parsed.words, list(session.variables.snapshot()), "There is no variable", "There are")
     session.exclude(parsed.words)
@@ -215,7 +215,7 @@ def _exclude(session: Session, parsed: Parsed) -> Result:
 
 
 def _include(session: Session, parsed: Parsed) -> Result:
-    _check_names(parsed.words, session.excluded_names(), "Checkpoints are not without", "They are without")
+    _check_names(parsed.words, sorted(session.excluded), "Checkpoints are not without", "They are without")
     session.include(parsed.words)
     return say(f"From now on, checkpoints have {', '.join(parsed.words)} again.")
 
@@ -240,7 +240,7 @@ def _delete(session: Session, parsed: Parsed) -> Result:
             # What is not loaded yet is nowhere else.
             session.load(session.variables.snapshot())
             entries = checkpoints.entries(session.notebook)
-            session.manifest = None
+            session.record.manifest = None
         else:
             entries = [history.find(checkpoints, session.notebook, parsed.words[0], session.now())]
         for entry in entries:

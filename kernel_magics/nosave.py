@@ -38,7 +38,7 @@ class Watch:
                 tree = ast.parse(self._shell.transform_cell(source))
             except SyntaxError:  # it will not run
                 return
-            self._session.excluded |= usage_of(tree).binds
+            self._session.excluded.update(usage_of(tree).binds)
 
     def after(self, result: Any) -> None:
         """IPython's `post_run_cell`."""

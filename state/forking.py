@@ -47,7 +47,7 @@ class Outcome:
 
 
 class Child:
-    """A running child. `finished` is set when `outcome` is there."""
+    """A running child. `finished` is set when `outcome` is there and what follows it has been done."""
 
     def __init__(self, pid: int, results: int, progress: mmap.mmap, stuck_after_s: float) -> None:
         self.pid = pid
@@ -57,16 +57,18 @@ class Child:
         self._progress = progress
         self._stuck_after_s = stuck_after_s
         self._was_stuck = False
+        self._ended = threading.Event()
 
     def watch(self, then: Callable[[Outcome], None]) -> None:
-        """Wait for the child in a thread, and call `then` there."""
+        """Wait for it in a thread, and call `then` there."""
 
         def wait() -> None:
             watchdog = threading.Thread(target=self._end_if_stuck, daemon=True, name="regrow-save-watchdog")
             watchdog.start()
             self._receive()
-            self.finished.set()
+            self._ended.set()
             then(self.outcome)
+            self.finished.set()
 
         threading.Thread(target=wait, daemon=True, name="regrow-save").start()
 
@@ -112,7 +114,7 @@ class Child:
         return since, bytes(self._progress[_PROGRESS.size : _PROGRESS.size + length]).decode(errors="replace")
 
     def _end_if_stuck(self) -> None:
-        while not self.finished.wait(_POLL_S):
+        while not self._ended.wait(_POLL_S):
             since, what = self._working_on()
             if what and time.monotonic() - since > self._stuck_after_s:
                 self._was_stuck = True
@@ -120,8 +122,10 @@ class Child:
                 return
 
 
-def start(work: Callable[[Callable[[str], None]], Any], stuck_after_s: float) -> Child:
+def start(work: Callable[[Callable[[str], None]], Any], then: Callable[[Outcome], None], stuck_after_s: float) -> Child:
     """Fork a child that does `work`, whose result is handed over by pickle. Raises `OSError` where there is no room.
+
+    `then` is called with what came of it, in a thread.
 
     `work` is given a function by which it tells what it is working on; where that does not change for `stuck_after_s`
     seconds, the child is killed. An empty text is for what may take any time.
@@ -140,7 +144,9 @@ def start(work: Callable[[Callable[[str], None]], Any], stuck_after_s: float) ->
     if pid == 0:
         _be_the_child(work, writing, progress)
     os.close(writing)
-    return Child(pid, reading, progress, stuck_after_s)
+    child = Child(pid, reading, progress, stuck_after_s)
+    child.watch(then)
+    return child
 
 
 def _be_the_child(work: Callable[[Callable[[str], None]], Any], writing: int, progress: mmap.mmap) -> None:

@@ -40,7 +40,7 @@ def _restore(session: Session) -> None:
     try:
         restored = restore(session)
     except (StateError, StoreError, OSError) as error:
-        session.tell_later(f"regrow: what was saved of this notebook could not be restored: {error}")
+        session.teller.later(f"regrow: what was saved of this notebook could not be restored: {error}")
         return
     session.tell_restored(restored)
 

@@ -105,7 +105,7 @@ def missing(session: Session) -> list[str]:
     """The names that the session had, and its kernel has not."""
     there = session.variables.snapshot()
     lost = [each.name for each in session.status.not_restored]
-    return [name for name in dict.fromkeys([*lost, *session.excluded_names()]) if name not in there]
+    return [name for name in dict.fromkeys([*lost, *sorted(session.excluded)]) if name not in there]
 
 
 def plan_for(session: Session, names: Iterable[str]) -> Plan:
@@ -147,7 +147,7 @@ def _run_one(session: Session, cell: Cell, makes: Collection[str]) -> Any:
             variables[name] = before[name]
     if (own := f"Out[{cell.count}]") in makes and result.success:
         variables[own] = result.result
-    session.rebase()
+    session.record.rebase()
     return result
 
 

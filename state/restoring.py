@@ -50,7 +50,7 @@ def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> 
     for name in variables.snapshot():
         del variables[name]
     _put_history_back(session.shell, manifest)
-    loader = Loader(checkpoints, manifest, variables, session.tell)
+    loader = Loader(checkpoints, manifest, variables, session.teller.tell)
     loader.place()
     session.adopt(manifest, loader, states)
     return Restored(manifest, len(manifest.names), problems)

@@ -66,10 +66,10 @@ def is_importable(value: Any) -> bool:
     return found is value
 
 
-def storages_on_gpus(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[int, Any]:
-    """The memory on GPUs of the tensors that `names` come to, by what tells one from another."""
+def storages_on_gpus(namespace: Mapping[str, Any]) -> dict[int, Any]:
+    """The memory on GPUs of the tensors that the names of `namespace` come to, by what tells one from another."""
     walk = _Walk(namespace)
-    walk.run(list(names))
+    walk.run(list(namespace))
     return walk.on_gpus
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.state.manifest import Missing
+from regrow.state.places import status_file
 
 SAVING, SAVED, FAILED, IDLE = "saving", "saved", "failed", "idle"
 
@@ -43,12 +44,17 @@ class Status:
             "message": self.message,
         }
 
-    def write(self, file: Path) -> None:
-        """Put it into `file`: those who read it see all of it or what was there before."""
+    def write_for(self, directory: Path, notebook: Path) -> None:
+        """Put it where `status_file` says: those who read it see all of it or what was there before."""
+        file = status_file(directory, notebook)
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = file.with_name(f"{file.name}.{os.getpid()}")
         new.write_text(json.dumps(self.as_json()))
         new.replace(file)
+
+    def remove_for(self, directory: Path, notebook: Path) -> None:
+        """Nothing is said of that notebook any more."""
+        status_file(directory, notebook).unlink(missing_ok=True)
 
 
 def _missing(missing: Missing) -> dict[str, Any]:

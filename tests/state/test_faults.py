@@ -28,7 +28,7 @@ array = np.full(300_000, n)
 pair = (numbers, {'n': n})
 """
 BEGIN = (
-    "import numpy as np\nimport regrow.state.session as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0\n"
+    "import numpy as np\nimport regrow.state.autosave as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0\n"
     f"session.RETRY_AFTER_S = 0\nsession.MOST_KILLS = 1000\nn = 0\n{ROUND}"
 )
 
@@ -91,7 +91,7 @@ def test_a_kernel_that_is_killed_at_any_moment_comes_back_as_some_state_that_was
             if attempt == 0:
                 kernel.ok(BEGIN)
             else:
-                kernel.ok("import regrow.state.session as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0")
+                kernel.ok("import regrow.state.autosave as session\nsession.DEBOUNCE_S = 0.02\nsession.REST_FACTOR = 0")
                 back = int(kernel.ok("n").result)
                 kernel.ok("assert numbers == [n] * 1000 and pair[0] is numbers and (array == n).all()")
                 assert reached <= back
@@ -123,7 +123,7 @@ def test_a_kernel_that_is_killed_at_any_moment_comes_back_as_some_state_that_was
 )
 def test_a_class_that_will_not_be_pickled_costs_only_its_variables(notebook: Notebook, reduce: str) -> None:
     with notebook.kernel() as kernel:
-        kernel.ok("import regrow.state.session as session\nsession.PICKLING_TIMEOUT_S, session.STUCK_AFTER_S = 1, 4")
+        kernel.ok("import regrow.state.autosave as session\nsession.PICKLING_TIMEOUT_S, session.STUCK_AFTER_S = 1, 4")
         kernel.ok("session.RETRY_AFTER_S = 0.1")
         kernel.ok(f"x = [1]\nclass Bad:\n    def __reduce__(self):\n        {reduce}\nbad = [Bad()]")
         status = notebook.wait(lambda said: said.get("state") == "saved" and bool(said["not_saved"]))
@@ -228,7 +228,7 @@ def test_code_of_another_python_is_refused_and_everything_else_comes_back(notebo
 
 def test_a_cell_of_hours_is_saved_in_its_middle(notebook: Notebook) -> None:
     with notebook.kernel() as kernel:
-        kernel.ok("import regrow.state.session as session\nsession.LONG_CELL_S = 0.5\nlosses = []")
+        kernel.ok("import regrow.state.autosave as session\nsession.LONG_CELL_S = 0.5\nlosses = []")
         notebook.wait_saved()
         time.sleep(1)  # the thread that looks, looks as often as it was told before
         cell = kernel.start("import time\nfor n in range(100_000):\n    losses.append(n); time.sleep(0.01)")

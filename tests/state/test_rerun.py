@@ -106,7 +106,7 @@ def test_only_the_cells_that_are_needed_run_again(notebook: Notebook) -> None:
         # What was there stays as it is.
         assert kernel.ok("list(gen), kept, runs").result == "([0, 2, 4, 6, 8], [1, 2], ['other'])"
         assert kernel.ok("lock.acquire()").result == "True"
-        assert kernel.ok("get_ipython().regrow_session.made_by['gen']").result == "4"
+        assert kernel.ok("get_ipython().regrow_session.record.made_by['gen']").result == "4"
 
 
 def test_a_cell_that_fails_ends_it_and_says_what_is_still_missing(notebook: Notebook) -> None:
