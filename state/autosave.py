@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Autosave:
         self._skip: dict[str, tuple[int, str]] = {}  # what ended a child, by name: the object's id, the reason
         self._killed_at: list[str] = []
         self._kills = 0
+        self._tidying: subprocess.Popen[bytes] | None = None
         self._closed = threading.Event()
 
     # What happens in the kernel
@@ -329,7 +331,11 @@ class Autosave:
 
     def _after_save(self) -> None:
         """On the cells' thread."""
+        from regrow.state import tidy
+
         self._reap()
+        if tidy.is_due(self._directory, self._now()) and (self._tidying is None or self._tidying.poll() is not None):
+            self._tidying = tidy.start()
         if self._running_since is not None:
             return
         if self._unsaved_since is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,10 @@ class Entry:
 class Checkpoints:
     """The checkpoints in `directory`, a user's folder for saved sessions. A context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, now: Callable[[], float] = time.time) -> None:
         self.directory = directory
         self.key = users_key(directory)
-        self.store = Store.create(str(directory / "store"), directory / "index", grace_s=GRACE_S)
+        self.store = Store.create(str(directory / "store"), directory / "index", GRACE_S, now)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -83,14 +84,16 @@ class Checkpoints:
         except NotKept as error:
             raise NotSaved(f"There is no checkpoint {entry.id} of {notebook.name}.") from error
 
-    def prune(self, notebook: Path, most: int) -> None:
-        """Keep the newest `most` checkpoints of `notebook`, and no others."""
-        for entry in self.entries(notebook)[:-most]:
+    def prune(self, notebook: Path, most: int, most_bytes: int) -> None:
+        """Keep of `notebook` the newest `most` checkpoints whose content takes `most_bytes`, but always the last."""
+        seen: dict[bytes, int] = {}
+        entries = self.entries(notebook)
+        for number, entry in enumerate(reversed(entries)):
             # Another kernel of the same notebook may have dropped it.
-            try:
-                self.drop(notebook, entry)
-            except NotSaved:
-                continue
+            with contextlib.suppress(NotKept, NotSaved):
+                seen.update(self.store.recipe(_name(notebook, entry)))
+                if number and (number >= most or sum(seen.values()) > most_bytes):
+                    self.drop(notebook, entry)
 
     def blob(self, manifest: Manifest, blob: Blob) -> bytes:
         """The content of a small blob. Raises `StoreError`."""
@@ -114,11 +117,11 @@ class Checkpoints:
             self.drop(old, entry)
 
     def notebooks(self) -> Iterator[tuple[str, list[Entry]]]:
-        """The keys of all notebooks of which something is kept, each with its checkpoints."""
+        """Where the store has the checkpoints of each notebook, and these, the oldest first."""
         found: dict[str, list[Entry]] = {}
         for name in sorted(self.store.names(_FOLDER)):
-            _, key, identity = name.split("/")
-            found.setdefault(key, []).append(_entry(identity))
+            folder, _, identity = name.rpartition("/")
+            found.setdefault(folder, []).append(_entry(identity))
         yield from found.items()
 
 

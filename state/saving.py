@@ -23,6 +23,7 @@ from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Cell, Group, M
 from regrow.state.pickling import Context, dump
 from regrow.state.reasons import reason_of
 from regrow.state.sharing import definitions, share
+from regrow.state.tidy import note_written
 from regrow.store.recipe import Recipe
 from regrow.store.writer import Writer
 
@@ -30,8 +31,10 @@ from regrow.store.writer import Writer
 SPARE_BYTES = 512 * 1024 * 1024
 #: What is compressed to less than this share is stored compressed: weights are not, what repeats itself is.
 WORTH = 0.8
-#: Checkpoints of a notebook that are kept.
-MOST_CHECKPOINTS = 20
+#: Checkpoints of a notebook that are kept: so many, with so many times its variables' size and so many bytes more.
+MOST_CHECKPOINTS = 50
+MOST_TIMES = 2
+MOST_BYTES = 256 * 1024 * 1024
 _DISPLAYED_AS = {"builtins": "", "__main__": ""}
 
 
@@ -69,7 +72,6 @@ class Saved:
 
     manifest: Manifest
     new_bytes: int
-    stored_bytes: int
 
 
 def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[str]], None]) -> Saved:
@@ -81,8 +83,9 @@ def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[
         saver = _Saver(request, checkpoints, writer, working_on)
         manifest = saver.run()
         checkpoints.keep(writer, manifest, request.notebook)
-    checkpoints.prune(request.notebook, MOST_CHECKPOINTS)
-    return Saved(manifest, saver.new_bytes, saver.new_bytes)
+    checkpoints.prune(request.notebook, MOST_CHECKPOINTS, MOST_TIMES * manifest.size + MOST_BYTES)
+    note_written(checkpoints.directory, saver.new_bytes)
+    return Saved(manifest, saver.new_bytes)
 
 
 class _Saver:
