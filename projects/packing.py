@@ -29,6 +29,7 @@ from isal import isal_zlib
 
 from regrow.projects.changes import EXECUTABLE, REGULAR, SYMLINK
 from regrow.projects.errors import ProjectError
+from regrow.store.pack import write_at
 
 _KINDS = {b"tree": 2, b"blob": 3}
 # igzip's level 1 compresses source code as well as zlib's, four times as fast.
@@ -140,7 +141,7 @@ class _Pack:
         header = bytes(pack_object_header(_KINDS[kind], None, len(content), SHA1))
         entry = header + isal_zlib.compress(content, _LEVEL)
         self.entries[oid] = (oid, self._end, zlib.crc32(entry))
-        _write_at(self._file, entry, self._end)
+        write_at(self._file.fileno(), entry, self._end)
         self._end += len(entry)
         return oid
 
@@ -150,10 +151,10 @@ class _Pack:
 
     def finish(self) -> bytes:
         """Write the header, which has the count, and the checksum of it all, which is also returned."""
-        _write_at(self._file, _HEADER + len(self.entries).to_bytes(4, "big"), 0)
+        write_at(self._file.fileno(), _HEADER + len(self.entries).to_bytes(4, "big"), 0)
         self._file.seek(0)
         self.checksum = hashlib.file_digest(self._file, "sha1").digest()
-        _write_at(self._file, self.checksum, self._end)
+        write_at(self._file.fileno(), self.checksum, self._end)
         os.fsync(self._file.fileno())
         return self.checksum
 
@@ -217,13 +218,6 @@ def _entry(path: bytes, oid: bytes, status: os.stat_result) -> bytes:
     fixed = _ENTRY.pack(*(field & 0xFFFFFFFF for field in fields), oid, min(len(path), _MOST_NAME_BYTES))
     # One to eight zeros, so that the next entry begins at a multiple of eight.
     return fixed + path + b"\0" * (8 - (_ENTRY.size + len(path)) % 8)
-
-
-def _write_at(file: FileIO, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(file.fileno(), view, offset)
-        view, offset = view[count:], offset + count
 
 
 if __name__ == "__main__":

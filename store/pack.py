@@ -13,7 +13,6 @@ import secrets
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from blake3 import blake3
@@ -90,13 +89,13 @@ class PackFile:
 
     def append(self, key: bytes, codec: int, stored: bytes | memoryview, size: int) -> None:
         """Add a chunk of `size` bytes, encoded by `codec` as `stored`. After an `OSError` only `discard` is left."""
-        _write_all(self._output, stored, self.size)
+        write_at(self._output.fileno(), stored, self.size)
         self.entries.append(Entry(key, self.size, len(stored), size, codec))
         self.size += len(stored)
 
     def publish(self, backend: Backend, name: str) -> None:
         """Write the index, and put the pack where readers find it as `name`."""
-        _write_all(self._output, index_of(self.entries, self.size), self.size)
+        write_at(self._output.fileno(), index_of(self.entries, self.size), self.size)
         self._output.close()
         backend.publish(self._file, f"{PACKS}/{name}")
 
@@ -121,8 +120,9 @@ def made_at(name: str) -> float:
     return int(name.partition("-")[0], 16) / 1000
 
 
-def _write_all(output: FileIO, data: bytes | memoryview, offset: int) -> None:
+def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset` of an open file."""
     view = memoryview(data)
     while view:
-        count = os.pwrite(output.fileno(), view, offset)
+        count = os.pwrite(descriptor, view, offset)
         view, offset = view[count:], offset + count

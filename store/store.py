@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,18 +21,28 @@ from blake3 import blake3
 
 from regrow.store import codec
 from regrow.store.backend import Backend
+from regrow.store.chunking import MAX_BYTES
 from regrow.store.errors import ChunkDamaged, ChunkMissing, NotAStore, NotKept, StoreError
 from regrow.store.folder import FolderBackend
 from regrow.store.index import Index, Place
 from regrow.store.names import NAMES, SUFFIX, checked_name, path_of
-from regrow.store.pack import PACKS, Entry
+from regrow.store.pack import PACKS, Entry, write_at
 from regrow.store.recipe import Recipe
-from regrow.store.remote import RemoteBackend
 from regrow.store.writer import THREADS, Writer
 
 FORMAT = 1
 GRACE_S = 24 * 3600.0
 _AHEAD = 4 * THREADS
+
+
+class _Scratch(threading.local):
+    """What each thread has for itself."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(MAX_BYTES))
+
+
+_scratch = _Scratch()
 
 
 class Store:
@@ -154,25 +165,45 @@ class Store:
 
         Raises `ChunkMissing` or `ChunkDamaged`; what `buffer` holds then is undefined.
         """
-        self._check_process()
         view = buffer.cast("B")
         if view.nbytes != recipe.size:
             raise ValueError(f"a buffer of {view.nbytes} bytes for {recipe.size}")
-        filling: deque[Future[None]] = deque()
+        self._for_each(recipe, lambda offset, key, size, place: self._fill(key, view[offset : offset + size], place))
+
+    def write_to(self, recipe: Recipe, descriptor: int) -> None:
+        """Write the content into an open file, from its beginning, each chunk to its place when it is verified.
+
+        Raises `ChunkMissing` or `ChunkDamaged`, and `OSError` as writing does; some is written then.
+        """
+
+        def write(offset: int, key: bytes, size: int, place: Place | None) -> None:
+            # A buffer for each thread, not for each chunk: it stays in the processor's cache.
+            if size > len(_scratch.buffer):
+                _scratch.buffer = memoryview(bytearray(size))
+            chunk = _scratch.buffer[:size]
+            self._fill(key, chunk, place)
+            write_at(descriptor, chunk, offset)
+
+        self._for_each(recipe, write)
+
+    def _for_each(self, recipe: Recipe, do: Callable[[int, bytes, int, Place | None], None]) -> None:
+        """`do` for each chunk: its offset, its key, its size in bytes, a place where it may be; by several threads."""
+        self._check_process()
+        doing: deque[Future[None]] = deque()
         offset = 0
         try:
             for key, size, place in self._placed(recipe):
-                filling.append(self._threads.submit(self._fill, key, view[offset : offset + size], place))
+                doing.append(self._threads.submit(do, offset, key, size, place))
                 offset += size
-                if len(filling) > _AHEAD:
-                    filling.popleft().result()
-            while filling:
-                filling.popleft().result()
+                if len(doing) > _AHEAD:
+                    doing.popleft().result()
+            while doing:
+                doing.popleft().result()
         finally:
-            for future in filling:
+            for future in doing:
                 future.cancel()
-            # Nobody writes into the buffer any more when this returns, also by an exception.
-            wait(filling)
+            # Nobody writes any more when this returns, also by an exception.
+            wait(doing)
 
     def _placed(self, recipe: Recipe) -> Iterator[tuple[bytes, int, Place | None]]:
         wanted = iter(recipe)
@@ -322,5 +353,8 @@ def default_cache_dir(chosen: str = "") -> Path:
 def _backend(url: str, options: dict[str, object]) -> Backend:
     protocol, separator, path = url.partition("://")
     if separator and protocol not in ("file", "local"):
+        # fsspec takes a tenth of a second to import, which who only has a folder need not wait for.
+        from regrow.store.remote import RemoteBackend
+
         return RemoteBackend(url, **options)
     return FolderBackend(Path(path if separator else url).absolute())

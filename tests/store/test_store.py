@@ -4,12 +4,15 @@ import io
 import os
 import random
 import secrets
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from regrow.store import Expired, NotAStore, NotKept, Recipe, Store
+from regrow.store import ChunkDamaged, Expired, NotAStore, NotKept, Recipe, Store
 from regrow.store.stats import stats
 from regrow.store.verify import verify
 
@@ -210,3 +213,43 @@ def test_a_writer_may_ask_for_more_to_be_saved_before_it_compresses(store):
     stored = stats(store).stored_bytes - len(three_quarters_noise)
     assert 0 <= stored < len(CONTENTS["text"]) / 10
     assert store.read(store.recipe("noise")) == three_quarters_noise
+
+
+def test_content_goes_straight_into_a_file_by_several_threads(store, tmp_path):
+    content = random.Random(3).randbytes(20_000_000) + bytes(5_000_000)
+    with store.writer() as writer:
+        writer.keep("it", writer.put(content))
+    with (tmp_path / "file").open("wb") as file:
+        store.write_to(store.recipe("it"), file.fileno())
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_nothing_unverified_is_written_into_a_file(store, tmp_path):
+    with store.writer() as writer:
+        writer.keep("it", writer.put(random.Random(3).randbytes(5_000_000)))
+    (pack,) = store.backend.list("packs")
+    with (Path(store.backend.url, pack)).open("r+b") as file:
+        file.seek(3_000_000)
+        file.write(b"damaged")
+    with (tmp_path / "file").open("wb") as file, pytest.raises(ChunkDamaged):
+        store.write_to(store.recipe("it"), file.fileno())
+    assert b"damaged" not in (tmp_path / "file").read_bytes()
+
+
+def test_weights_are_stored_as_they_are_and_text_is_compressed(store):
+    weights = np.random.default_rng(0).normal(scale=0.02, size=500_000).astype(np.float32).tobytes()
+    with store.writer() as writer:
+        writer.keep("weights", writer.put(weights))
+    in_weights = stats(store).stored_bytes
+    assert in_weights >= len(weights)
+    with store.writer() as writer:
+        writer.keep("text", writer.put(CONTENTS["text"]))
+    assert stats(store).stored_bytes - in_weights < len(CONTENTS["text"]) / 10
+
+
+def test_a_folder_s_store_does_not_import_what_only_urls_need(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from regrow.store import Store\n"
+        "Store.create(sys.argv[1], Path(sys.argv[2])).close(); sys.exit('fsspec' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "store", tmp_path / "cache"], check=True)
