@@ -11,13 +11,14 @@ from regrow.projects.git import git
 
 def sizes(project: Path, blobs: Iterable[str]) -> dict[str, int]:
     """The bytes of each. Raises `Damaged` where one is missing."""
-    output = git(project, "cat-file", "--batch-check", input="".join(f"{blob}\n" for blob in blobs).encode())
+    wanted = list(blobs)
+    asked = "".join(f"{blob}\n" for blob in wanted).encode()
+    output = git(project, "cat-file", "--batch-check=%(objectsize)", input=asked).split(b"\n")
     found = {}
-    for line in output.decode().splitlines():
-        blob, *rest = line.split(" ")
-        if len(rest) != 2:
+    for blob, size in zip(wanted, output, strict=False):
+        if not size.isdigit():
             raise Damaged(f"The history of {project} is damaged: the object {blob} is missing. Try git fsck.")
-        found[blob] = int(rest[1])
+        found[blob] = int(size)
     return found
 
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from regrow.projects.index import record_large
 from regrow.projects.pointers import Pointer
 from regrow.projects.restore import remove_files
 from regrow.projects.scan import Stat
 from regrow.projects.shadow import shadow
-from regrow.projects.snapshot import record_large
 
 #: A tree without files: what a new project has been so far.
 NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -37,5 +37,5 @@ def settle(project: Path, large: dict[str, Pointer], kept_in: str) -> None:
     """
     with shadow(project) as ours:
         there = {path: (Stat.of((project / path).lstat()), pointer) for path, pointer in large.items()}
-        record_large(ours, there, list(there), kept_in)
+        record_large(ours, there, kept_in)
         ours.git("update-index", "-q", "--refresh")

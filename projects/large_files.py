@@ -79,12 +79,26 @@ class InStore:
         """As `LargeFiles.content`. Raises `StoreError`."""
         return self._store.chunks(self._store.recipe(pointer.name))
 
+    def write(self, pointer: Pointer, file: io.FileIO) -> None:
+        """Write the content, verified, into `file`, by several threads. Raises `StoreError` and `OSError`."""
+        self._store.write_to(self._store.recipe(pointer.name), file.fileno())
+
     def _has(self, pointer: Pointer) -> bool:
         try:
             self._store.recipe(pointer.name)
         except NotKept:
             return False
         return True
+
+
+def write(files: LargeFiles, pointer: Pointer, file: io.FileIO) -> None:
+    """Write the content of a large file into `file`, in the way that is the fastest with `files`."""
+    if isinstance(files, InStore):
+        files.write(pointer, file)
+        return
+    for part in files.content(pointer):
+        while part:
+            part = part[file.write(part) :]
 
 
 def put(writer: Writer, path: str, descriptor: int) -> Kept:

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers
 from regrow.projects.errors import NoSuchSnapshot, ProjectError
 from regrow.projects.git import git
-from regrow.projects.large_files import LargeFiles
+from regrow.projects.large_files import LargeFiles, write
 from regrow.projects.pointers import Pointer
 from regrow.projects.shadow import shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
@@ -62,12 +62,13 @@ def restore(
     coming = [change for change in wanted if change.after.mode]
     large = pointers(project, coming)
     _check_content(large, files)
-    in_the_way = _check_folders(project, taken.snapshot, coming)
+    in_the_way, folders = _check_folders(project, taken.snapshot, coming)
     progress(f"Bringing {len(coming)} files back")
     # Removed first: a file may have become a folder.
     done.removed = remove_files(project, [c.path for c in wanted if not c.after.mode] + in_the_way)
     for change in coming:
-        if not change.before.mode:
+        # Where there was no folder nothing is in the way.
+        if not change.before.mode and change.path.rpartition("/")[0] in folders:
             _move_aside(project, change.path, done)
     for path in large:
         # Now: git takes a folder that appears while it works for something that is in its way.
@@ -78,7 +79,7 @@ def restore(
         for change in coming:
             if change.path in large:
                 progress(f"Bringing {change.path} back")
-                _write_large(project, change, files.content(large[change.path]))
+                _write_large(project, change, files, large[change.path])
         small.result()
     done.written = [change.path for change in coming]
     return done
@@ -115,22 +116,29 @@ def _check_content(wanted: dict[str, Pointer], files: LargeFiles) -> None:
             )
 
 
-def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> list[str]:
+def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> tuple[list[str], set[str]]:
     """The files and links that are in the place of folders, to be removed: nothing outside the project is written.
+    And the folders that are there.
 
     One that no snapshot has is not removed either: raises `ProjectError`.
     """
-    directly = {change.path.rpartition("/")[0] for change in coming} - {""}
-    folders = directly.union(*(map(os.fspath, Path(folder).parents) for folder in directly)) - {"."}
+    wanted: set[str] = set()
+    for folder in {change.path.rpartition("/")[0] for change in coming}:
+        while folder and folder not in wanted:
+            wanted.add(folder)
+            folder = folder.rpartition("/")[0]
     in_the_way: list[str] = []
-    for folder in sorted(folders):
-        if any(folder.startswith(f"{link}/") for link in in_the_way):
+    there = {""}
+    # Each after the one that it is in.
+    for folder in sorted(wanted):
+        if folder.rpartition("/")[0] not in there:
             continue
         try:
-            status = os.lstat(project / folder)
-        except (FileNotFoundError, NotADirectoryError):
+            status = os.lstat(f"{project}/{folder}")
+        except FileNotFoundError:
             continue
         if stat.S_ISDIR(status.st_mode):
+            there.add(folder)
             continue
         if not git(project, "--literal-pathspecs", "ls-tree", "-z", before.commit, "--", folder):
             raise ProjectError(
@@ -138,34 +146,35 @@ def _check_folders(project: Path, before: Snapshot, coming: list[Change]) -> lis
                 "Move it away, and restore again."
             )
         in_the_way.append(folder)
-    return in_the_way
+    return in_the_way, there
 
 
 def remove_files(project: Path, paths: list[str]) -> list[str]:
     """Remove files, and the folders that are empty then; what is no file any more is left. Returns those removed."""
-    above: set[Path] = set()
+    above: set[str] = set()
     removed = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            (project / path).unlink()
+            Path(f"{project}/{path}").unlink()
             removed.append(path)
-        above.update(Path(path).parents)
-    for folder in sorted(above - {Path()}, key=lambda each: len(each.parts), reverse=True):
+        folder = path.rpartition("/")[0]
+        while folder and folder not in above:
+            above.add(folder)
+            folder = folder.rpartition("/")[0]
+    # Each before the one that it is in.
+    for folder in sorted(above, reverse=True):
         with contextlib.suppress(OSError):  # not empty
-            (project / folder).rmdir()
+            Path(f"{project}/{folder}").rmdir()
     return removed
 
 
 def _move_aside(project: Path, path: str, done: Restored) -> None:
     """What is there and in no snapshot (ignored, a folder, a pipe) is kept under another name."""
-    file = project / path
-    try:
-        os.lstat(file)
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(f"{project}/{path}"):
         return
-    aside = file.with_name(f"{file.name}.before-{done.before.id[:15]}")
-    file.rename(aside)
-    done.warnings.append(f"{path} was in no snapshot; what was there is now {aside.relative_to(project)}.")
+    aside = f"{path}.before-{done.before.id[:15]}"
+    (project / path).rename(project / aside)
+    done.warnings.append(f"{path} was in no snapshot; what was there is now {aside}.")
 
 
 def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
@@ -182,16 +191,14 @@ def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
             (ours.folder / "restore-index").unlink(missing_ok=True)
 
 
-def _write_large(project: Path, change: Change, content: Iterator[memoryview]) -> None:
+def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Pointer) -> None:
     file = project / change.path
     new = file.with_name(f".regrow-{secrets.token_hex(8)}")
     permissions = 0o777 if change.after.mode == EXECUTABLE else 0o666
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions)
     try:
         with io.FileIO(descriptor, "w") as target:
-            for part in content:
-                while part:
-                    part = part[target.write(part) :]
+            write(files, pointer, target)
         new.replace(file)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -33,40 +34,58 @@ class Stat:
 
 @dataclass
 class Scan:
-    """Large files by path, with their `Stat`; other paths that are new or changed; repositories further down."""
+    """What differs from the index: large files with their `Stat`, which are all of them; other paths that are new or
+    have changed; paths where there is nothing any more that a snapshot has; repositories further down.
+    """
 
     large: dict[str, Stat] = field(default_factory=dict)
     small: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
 
 
 def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
     """Look through the working tree; at `known_large` too, which git does not look at. Raises `GitError`."""
-    # Git reads 100,000 entries, and all that ignores them, in a third of a second.
-    listed = lines(ours.git("ls-files", "-z", "--others", "--modified", "--exclude-standard"))
     found = Scan()
+    nested: list[str] = []
 
     @cache
     def is_folder(path: str) -> bool:
         if not path:
             return True
         try:
-            return is_folder(path.rpartition("/")[0]) and stat.S_ISDIR(os.lstat(ours.project / path).st_mode)
+            return is_folder(path.rpartition("/")[0]) and stat.S_ISDIR(os.lstat(f"{ours.project}/{path}").st_mode)
         except FileNotFoundError:
             return False
 
-    for path in dict.fromkeys((*known_large, *listed)):
+    for path in dict.fromkeys((*known_large, *_listed(ours))):
         if path.endswith("/"):
-            found.nested.append(path.rstrip("/"))
+            nested.append(path.rstrip("/"))
             continue
         if not is_folder(path.rpartition("/")[0]):
-            continue  # removed; what a link leads to is not in the project
+            found.gone.append(path)  # also where a link leads to a file: that is not in the project
+            continue
         try:
-            status = os.lstat(ours.project / path)
+            status = os.lstat(f"{ours.project}/{path}")
         except FileNotFoundError:
+            found.gone.append(path)
             continue
         if stat.S_ISREG(status.st_mode) and status.st_size > LARGE_BYTES:
             found.large[path] = Stat.of(status)
-        else:
+        elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
             found.small.append(path)
+        else:
+            found.gone.append(path)  # a pipe, or a folder whose files are listed themselves
+            if os.path.lexists(f"{ours.project}/{path}/.git"):
+                nested.append(path)
+    found.nested = list(dict.fromkeys(nested))
     return found
+
+
+def _listed(ours: Shadow) -> list[str]:
+    """What is new or not what the index says, as git sees it, which looks at names and at files side by side."""
+    with ThreadPoolExecutor(1, "regrow-scan") as beside:
+        # Also files that were only touched: when the index knows that, nobody reads them again.
+        changed = beside.submit(ours.git, "diff-files", "-z", "--name-only", "--ignore-submodules=dirty")
+        new = ours.git("ls-files", "-z", "--others", "--exclude-standard")
+        return lines(new) + lines(changed.result())

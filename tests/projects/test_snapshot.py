@@ -209,6 +209,70 @@ def test_many_files_at_once_are_the_same_as_one_by_one(project, files, git, tmp_
     assert not take(project, files).is_new
 
 
+@pytest.mark.parametrize("count", [1, 300], ids=["few", "many"])
+def test_a_name_that_no_repository_can_have_is_said_and_left_out(project, files, git, count):
+    for number in range(count):
+        (project / f"{number}").write_text(f"{number}")
+    (project / "sub").mkdir()
+    for name in (".gitignore", "sub/.GIT", "sub/git~1"):
+        (project / name).write_text("x\n")
+    taken = take(project, files)
+    assert sorted(taken.warnings) == [
+        f"sub/{name} has a name that git does not take, and is not in the snapshot." for name in (".GIT", "git~1")
+    ]
+    assert set(tree(git, project, taken.snapshot.commit)) == {*map(str, range(count)), ".gitignore"}
+    assert git(project, "fsck", "--no-dangling", "--strict") == ""
+
+
+def test_what_becomes_of_a_file_another_kind_or_a_folder_is_followed(project, files, git):
+    for name in ("folder", "pipe", "link", "nested", "gone/a", "large"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_bytes(noise(1) if name == "large" else b"x")
+    take(project, files)
+    for name in ("folder", "pipe", "link", "nested", "large"):
+        (project / name).unlink()
+    shutil.rmtree(project / "gone")
+    os.mkfifo(project / "pipe")
+    (project / "link").symlink_to("elsewhere")
+    for name in ("folder", "large"):
+        (project / name).mkdir()
+        (project / name / "file").write_text("y")
+    (project / "gone").write_text("a file now")
+    (project / "nested").mkdir()
+    git(project / "nested", "init", "--quiet")
+    git(project / "nested", "commit", "--quiet", "--allow-empty", "-m", "one")
+    assert tree(git, project, take(project, files).snapshot.commit) == {
+        "folder/file": ("100644", "y"),
+        "gone": ("100644", "a file now"),
+        "large/file": ("100644", "y"),
+        "link": ("120000", "elsewhere"),
+        "nested": ("160000", git(project / "nested", "rev-parse", "HEAD").strip()),
+    }
+
+
+def test_files_that_were_only_touched_are_read_once(project, files, git, monkeypatch):
+    for number in range(3):
+        (project / f"{number}").write_text(f"{number}")
+    take(project, files)
+    (project / "1").touch()
+    assert not take(project, files).is_new
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(project / ".git/objects"))
+    assert git(project, "--git-dir=.git/regrow/git", "--work-tree=.", "diff-files") == ""
+
+
+@pytest.mark.parametrize("count", [1, 300], ids=["few", "many"])
+def test_a_file_that_cannot_be_read_is_said_and_the_others_are_in_the_snapshot(project, store, git, tmp_path, count):
+    for number in range(count):
+        (project / f"{number}").write_text(f"{number}")
+    (project / "secret").write_text("x")
+    (project / "secret").chmod(0)
+    # Root reads everything, unless it may not.
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    with taker(project, store, tmp_path, as_others) as process:
+        assert "secret can't be read (Permission denied) and is not in the snapshot." in process.stdout.read().decode()
+    assert set(tree(git, project, snapshots(project)[0].commit)) == set(map(str, range(count)))
+
+
 def test_packs_that_cannot_be_written_are_said(project, files):
     for number in range(300):
         (project / f"{number}").write_text(f"{number}")
@@ -338,12 +402,13 @@ from regrow.projects.snapshot import take
 from regrow.store import Store
 with Store.open(sys.argv[2], Path(sys.argv[3])) as store:
     print("begun", flush=True)
-    take(Path(sys.argv[1]), InStore(store))
+    for warning in take(Path(sys.argv[1]), InStore(store)).warnings:
+        print(warning)
 """
 
 
-def taker(project, store, tmp_path):
-    command = [sys.executable, "-c", TAKER, str(project), store.backend.url, str(tmp_path / "cache")]
+def taker(project, store, tmp_path, before=()):
+    command = [*before, sys.executable, "-c", TAKER, str(project), store.backend.url, str(tmp_path / "cache")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
 
 
