@@ -19,69 +19,45 @@ from bench.store.sides import Borg, Ours, Restic, Side
 
 MIXED_BYTES = 5 * data.GIB
 SMALL_FILES = 100_000
+_CHANGED = 0.01
 
 
 @contextmanager
-def cases() -> Iterator[list[Case]]:
-    """The cases, on 5 GiB of mixed files and on 100,000 small ones. Takes some 40 GiB of disk."""
+def cases(mixed_bytes: int = MIXED_BYTES, small_files: int = SMALL_FILES) -> Iterator[list[Case]]:
+    """The cases, on mixed files of `mixed_bytes` and on small ones. Takes some 30 GiB of disk."""
     WORK.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        places = Path(folder)
-        mixed, small = places / "mixed", places / "small"
-        mixed.mkdir()
-        small.mkdir()
-        data.mixed(mixed, MIXED_BYTES)
-        data.small(small, SMALL_FILES)
-        found = _of("5 GiB of mixed files", mixed, places / "mixed-kept", changing=False)
-        found += _of("100,000 small files", small, places / "small-kept", changing=True)
-        yield found
+    with tempfile.TemporaryDirectory(dir=WORK, prefix="store-") as folder:
+        mixed, small = Path(folder) / "mixed", Path(folder) / "small"
+        data.mixed(mixed / "data", mixed_bytes)
+        data.small(small / "data", small_files)
+        yield [
+            *_of(f"{mixed_bytes / data.GIB:.3g} GiB of mixed files", mixed),
+            *_of(f"{small_files:,} small files", small),
+        ]
 
 
-def _of(what: str, folder: Path, work: Path, changing: bool) -> list[Case]:
-    ours = Ours(folder, work / "ours")
-    peers: list[tuple[str, Side]] = [("restic", Restic(folder, work)), ("borg", Borg(folder, work))]
-    found = []
+def _of(what: str, place: Path) -> Iterator[Case]:
+    """The cases of the files in `place`/data. They rely on being run in this order."""
+    folder = place / "data"
+    ours = Ours(folder, place / "ours")
+    peers: list[tuple[str, Side]] = [
+        ("restic", Restic(folder, place / "restic")),
+        ("borg", Borg(folder, place / "borg")),
+    ]
     for name, peer in peers:
-        case = partial(Case, peer_name=name, rounds=2)
-        found.append(
-            case(
-                f"{what}, first time, beside {name}",
-                ours=partial(_first, ours),
-                peer=partial(_first, peer),
-                unit="s",
-                goal=1.5,
-            )
+        case = partial(Case, peer_name=name, rounds=3)
+        yield case(f"{what}, first time", ours=ours.keep_first, peer=peer.keep_first, unit="s", goal=1.5)
+        yield case(f"{what}, stored", ours=ours.stored_bytes, peer=peer.stored_bytes, unit="bytes", goal=1 / 1.05)
+        yield case(
+            f"{what}, 1 % changed",
+            ours=partial(_keep_changed, ours, folder),
+            peer=partial(_keep_changed, peer, folder),
+            unit="s",
+            goal=3.0,
         )
-        found.append(
-            case(
-                f"{what}, stored, beside {name}",
-                ours=ours.stored_bytes,
-                peer=peer.stored_bytes,
-                unit="bytes",
-                goal=1 / 1.05,
-            )
-        )
-        if changing:
-            found.append(
-                case(
-                    f"{what}, 1 % changed, beside {name}",
-                    ours=partial(_after_a_change, ours, folder),
-                    peer=partial(_after_a_change, peer, folder),
-                    unit="s",
-                    goal=3.0,
-                )
-            )
-        found.append(
-            case(f"{what}, brought back, beside {name}", ours=ours.bring_back, peer=peer.bring_back, unit="s", goal=1.5)
-        )
-    return found
+        yield case(f"{what}, brought back", ours=ours.bring_back, peer=peer.bring_back, unit="s", goal=1.5)
 
 
-def _first(side: Side) -> float:
-    side.forget()
-    return side.keep()
-
-
-def _after_a_change(side: Side, folder: Path) -> float:
-    data.change(folder, 0.01)
+def _keep_changed(side: Side, folder: Path) -> float:
+    data.change(folder, _CHANGED)
     return side.keep()

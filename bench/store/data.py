@@ -15,17 +15,19 @@ import numpy as np
 GIB = 1024**3
 _WEIGHTS_BYTES = GIB // 2
 _SMALL_BYTES = 100 * 1024
+_LARGE_BYTES = 1024 * 1024
 
 
 def mixed(folder: Path, size_bytes: int) -> None:
-    """Fill `folder` with the environment's site-packages, and with files of float32 weights up to `size_bytes`."""
-    shutil.copytree(_site_packages(), folder / "site-packages", symlinks=True)
-    left = size_bytes - sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    (folder / "weights").mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(max(1, left // _WEIGHTS_BYTES)):
-        weights = generator.normal(scale=0.02, size=min(_WEIGHTS_BYTES, max(left, 4)) // 4).astype(np.float32)
-        weights.tofile(folder / f"weights/{number}.bin")
+    """Fill `folder` with the environment's site-packages, at most half of `size_bytes`, and float32 weights."""
+    left = size_bytes - _copy_some(_site_packages(), folder / "site-packages", size_bytes // 2)
+    (folder / "weights").mkdir(parents=True)
+    number = 0
+    while left > 0:
+        with (folder / f"weights/{number}.bin").open("wb") as file:
+            file.write(_weights(number, min(_WEIGHTS_BYTES, left)))
+            left -= file.tell()
+        number += 1
 
 
 def small(folder: Path, count: int) -> None:
@@ -37,21 +39,60 @@ def small(folder: Path, count: int) -> None:
 
 
 def change(folder: Path, share: float) -> None:
-    """Change `share` of the small files below `folder`, others each time."""
+    """Change `share` of the small files below `folder`, others each time, and the same share of large ones' bytes.
+
+    Small files grow, as they do where people work; of the large ones a part of one is overwritten.
+    """
+    sizes = {file: file.stat().st_size for file in files_below(folder)}
+    small_files = [file for file, size in sizes.items() if size <= _LARGE_BYTES]
+    large_files = [file for file, size in sizes.items() if size > _LARGE_BYTES]
     places = random.Random()
-    files = [file for file in folder.glob("*/*") if file.is_file() and ".git" not in file.parts]
-    for file in places.sample(files, int(share * len(files))):
+    for file in places.sample(small_files, round(share * len(small_files))):
         with file.open("ab") as target:
             target.write(os.urandom(8).hex().encode())
+    if large_files:
+        new = _weights(places.getrandbits(32), round(share * sum(sizes[file] for file in large_files)))
+        file = places.choice([file for file in large_files if sizes[file] >= len(new)])
+        with file.open("r+b") as target:
+            target.seek(places.randrange(sizes[file] - len(new) + 1))
+            target.write(new)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The regular files below `folder`, but for those of git."""
+    for above, folders, names in os.walk(folder):
+        if ".git" in folders:
+            folders.remove(".git")
+        for name in names:
+            file = Path(above) / name
+            if not file.is_symlink():
+                yield file
+
+
+def _copy_some(source: Path, target: Path, most_bytes: int) -> int:
+    """Copy files until they are `most_bytes`; what they are."""
+    copied = 0
+    for file in files_below(source):
+        size = file.stat().st_size
+        if copied + size > most_bytes:
+            break
+        new = target / file.relative_to(source)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, new)
+        copied += size
+    return copied
+
+
+def _weights(seed: int, size_bytes: int) -> bytes:
+    generator = np.random.default_rng(seed)
+    return generator.normal(scale=0.02, size=-(-size_bytes // 4)).astype(np.float32).tobytes()[:size_bytes]
 
 
 def _small_files() -> Iterator[Path]:
     while True:
-        for above, _, names in os.walk(_site_packages()):
-            for name in names:
-                file = Path(above) / name
-                if not file.is_symlink() and file.stat().st_size <= _SMALL_BYTES:
-                    yield file
+        for file in files_below(_site_packages()):
+            if file.stat().st_size <= _SMALL_BYTES:
+                yield file
 
 
 def _site_packages() -> Path:

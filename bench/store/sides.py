@@ -1,126 +1,159 @@
-"""The sides: each keeps the same folder, brings it back elsewhere, and says what that takes on disk."""
+"""The sides: each keeps the same folder, brings it back elsewhere, and says what that takes on disk.
+
+Each is a program that is started for it, so that starting it counts for all of them.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from bench.peers import apt_command
-from regrow.projects.large_files import InStore
-from regrow.projects.restore import restore
-from regrow.projects.snapshot import snapshots, take
-from regrow.store import Store
+from bench.store.data import files_below
 
-_ENVIRONMENT = {**os.environ, "RESTIC_PASSWORD": "benchmark", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+_OURS = Path(__file__).with_name("ours.py")
 
 
-class Side(Protocol):
-    """`keep` and `bring_back` return seconds."""
-
-    def forget(self) -> None: ...
-    def keep(self) -> float: ...
-    def bring_back(self) -> float: ...
-    def stored_bytes(self) -> float: ...
-
-
-class Ours:
-    """Snapshots of a project that is the folder itself; its large files in a store."""
+class Side(ABC):
+    """Keeps the folder `data`, in the folder `work`."""
 
     def __init__(self, data: Path, work: Path) -> None:
         self._data = data
-        self._work = work
+        self._kept = work / "kept"
+        self._cache = work / "cache"
+        self._brought_back = work / "brought-back"
+        self._expected = (0, 0)
 
-    def forget(self) -> None:
-        shutil.rmtree(self._work, ignore_errors=True)
-        shutil.rmtree(self._data / ".git", ignore_errors=True)
-        subprocess.run(["git", "init", "--quiet", str(self._data)], check=True)
+    def keep_first(self) -> float:
+        """Keep the folder where nothing of it is kept yet; the seconds that takes."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        shutil.rmtree(self._cache, ignore_errors=True)
+        self._cache.mkdir(parents=True)
+        self._prepare()
+        return self.keep()
 
     def keep(self) -> float:
-        with Store.create(str(self._work / "store"), self._work / "cache") as store:
-            return _seconds(lambda: take(self._data, InStore(store)))
+        """Keep the folder as it is now; the seconds that takes."""
+        self._expected = _files_and_bytes(self._data)
+        return self._seconds(self._keep())
 
     def bring_back(self) -> float:
-        target = self._work / "restored"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        shutil.copytree(self._data / ".git", target / ".git")
-        with Store.create(str(self._work / "store"), self._work / "cache") as store:
-            wanted = snapshots(target)[0]
-            return _seconds(lambda: restore(target, InStore(store), wanted))
+        """Bring what was kept last into a new folder; the seconds that takes."""
+        self._brought_back.mkdir(exist_ok=True)
+        target = self._brought_back / str(len(list(self._brought_back.iterdir())))
+        target.mkdir()
+        seconds = self._seconds(self._bring_back(target), target)
+        found = _files_and_bytes(target)
+        if found != self._expected:
+            raise RuntimeError(f"{found} files and bytes were brought back of {self._expected}")
+        # Not removed before the end: for minutes after many files were, ext4 is slow to make others.
+        for file in files_below(target):
+            os.truncate(file, 0)
+        shutil.rmtree(target / ".git", ignore_errors=True)
+        return seconds
 
     def stored_bytes(self) -> float:
-        return _size(self._work / "store") + _size(self._data / ".git")
+        """What all that is kept takes."""
+        return sum(file.stat().st_size for folder in self._folders() for file in folder.rglob("*") if file.is_file())
+
+    def _seconds(self, command: list[str], folder: Path | None = None) -> float:
+        # What was written before is on the disk before the clock runs.
+        os.sync()
+        started = time.monotonic()
+        self._run(command, folder)
+        return time.monotonic() - started
+
+    def _run(self, command: list[str], folder: Path | None = None) -> None:
+        done = subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "XDG_CACHE_HOME": str(self._cache)}
+
+    def _folders(self) -> list[Path]:
+        return [self._kept]
+
+    @abstractmethod
+    def _prepare(self) -> None: ...
+    @abstractmethod
+    def _keep(self) -> list[str]: ...
+    @abstractmethod
+    def _bring_back(self, target: Path) -> list[str]: ...
 
 
-class Restic:
+class Ours(Side):
+    """Snapshots of a project that is the folder itself; its large files in a store."""
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self._data / ".git", ignore_errors=True)
+        self._run(["git", "init", "--quiet", str(self._data)])
+
+    def _keep(self) -> list[str]:
+        return self._command("keep", self._data)
+
+    def _bring_back(self, target: Path) -> list[str]:
+        shutil.copytree(self._data / ".git", target / ".git")
+        return self._command("bring-back", target)
+
+    def _command(self, what: str, project: Path) -> list[str]:
+        return [sys.executable, "-P", str(_OURS), what, str(project), str(self._kept), str(self._cache)]
+
+    def _folders(self) -> list[Path]:
+        return [self._kept, self._data / ".git"]
+
+
+class Restic(Side):
     """restic, with its own defaults."""
 
     def __init__(self, data: Path, work: Path) -> None:
-        self._command = [apt_command("restic", "restic"), "--quiet", "--repo", str(work / "restic")]
-        self._data = data
-        self._work = work
+        super().__init__(data, work)
+        self._restic = [apt_command("restic", "restic"), "--quiet", "--repo", str(self._kept)]
 
-    def forget(self) -> None:
-        shutil.rmtree(self._work / "restic", ignore_errors=True)
-        _run([*self._command, "init", "--repository-version", "2"])
+    def _prepare(self) -> None:
+        self._run([*self._restic, "init", "--repository-version", "2"])
 
-    def keep(self) -> float:
-        return _seconds(lambda: _run([*self._command, "backup", "--exclude", ".git", str(self._data)]))
+    def _keep(self) -> list[str]:
+        return [*self._restic, "backup", "--exclude", ".git", str(self._data)]
 
-    def bring_back(self) -> float:
-        target = self._work / "restored-by-restic"
-        shutil.rmtree(target, ignore_errors=True)
-        return _seconds(lambda: _run([*self._command, "restore", "latest", "--target", str(target)]))
+    def _bring_back(self, target: Path) -> list[str]:
+        return [*self._restic, "restore", "latest", "--target", str(target)]
 
-    def stored_bytes(self) -> float:
-        return _size(self._work / "restic")
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), "RESTIC_PASSWORD": "benchmark"}
 
 
-class Borg:
+class Borg(Side):
     """borg, without encryption and with its own defaults."""
 
     def __init__(self, data: Path, work: Path) -> None:
+        super().__init__(data, work)
         self._borg = apt_command("borg", "borgbackup")
-        self._data = data
-        self._work = work
         self._archives = 0
 
-    def forget(self) -> None:
-        shutil.rmtree(self._work / "borg", ignore_errors=True)
-        _run([self._borg, "init", "--encryption=none", str(self._work / "borg")])
+    def _prepare(self) -> None:
+        self._run([self._borg, "init", "--encryption=none", str(self._kept)])
 
-    def keep(self) -> float:
+    def _keep(self) -> list[str]:
         self._archives += 1
-        archive = f"{self._work / 'borg'}::{self._archives}"
-        return _seconds(lambda: _run([self._borg, "create", "--exclude", "*/.git", archive, str(self._data)]))
+        return [self._borg, "create", "--exclude", "*/.git", self._archive(), str(self._data)]
 
-    def bring_back(self) -> float:
-        target = self._work / "restored-by-borg"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        archive = f"{self._work / 'borg'}::{self._archives}"
-        return _seconds(lambda: _run([self._borg, "extract", archive], target))
+    def _bring_back(self, target: Path) -> list[str]:
+        return [self._borg, "extract", self._archive()]
 
-    def stored_bytes(self) -> float:
-        return _size(self._work / "borg")
+    def _archive(self) -> str:
+        return f"{self._kept}::{self._archives}"
 
-
-def _seconds(action: Callable[[], object]) -> float:
-    # What was written before is on the disk before the clock runs.
-    os.sync()
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
+    def _environment(self) -> dict[str, str]:
+        unasked = {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+        return {**super()._environment(), "BORG_BASE_DIR": str(self._cache), **unasked}
 
 
-def _run(command: list[str], folder: Path | None = None) -> None:
-    subprocess.run(command, cwd=folder, env=_ENVIRONMENT, check=True, capture_output=True)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+def _files_and_bytes(folder: Path) -> tuple[int, int]:
+    sizes = [file.stat().st_size for file in files_below(folder)]
+    return len(sizes), sum(sizes)
