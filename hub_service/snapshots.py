@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from regrow.hub_service import repositories
 from regrow.hub_service.errors import Refused
 from regrow.hub_service.registry.tables import LargeObject, Project, Snapshot, now
 from regrow.hub_service.service import Service
-from regrow.projects.changes import pointers_of_tree
+from regrow.projects.changes import changes, pointers, pointers_of_tree
+from regrow.projects.pointers import Pointer
 from regrow.projects.printable import printable
 
 _MOST_ENVIRONMENT_BYTES = 256 * 1024
@@ -37,8 +40,9 @@ def add(
         raise Refused(f"{printable(branch)!r} can't be a branch.", 400)
     _check_environment(environment)
     with service.session() as session, session.begin():
+        large = _new_large_files(session, project, repository, commit)
         there = set(session.scalars(select(LargeObject.oid).where(LargeObject.project_id == project.id)))
-        missing = [p for p, pointer in pointers_of_tree(repository, commit).items() if pointer.oid not in there]
+        missing = [path for path, pointer in large.items() if pointer.oid not in there]
         if missing:
             raise Refused(
                 f"The content of {printable(missing[0])} was not sent, and neither was the snapshot taken.", 400
@@ -69,6 +73,14 @@ def find(service: Service, project: Project, snapshot_id: str = "") -> Snapshot:
         which = f"no snapshot {snapshot_id}" if snapshot_id else "no snapshot yet"
         raise Refused(f"The hub has {which} of {project.owner}/{project.name}. Take one: %project snapshot")
     return found
+
+
+def _new_large_files(session: Session, project: Project, repository: Path, commit: str) -> dict[str, Pointer]:
+    """The large files of a state, by path: those alone that the last one, whose large files are there, had not."""
+    last = select(Snapshot.commit).where(Snapshot.project_id == project.id).order_by(Snapshot.id.desc())
+    base = session.scalars(last).first()
+    # Most snapshots change few of many files.
+    return pointers(repository, changes(repository, base, commit)) if base else pointers_of_tree(repository, commit)
 
 
 def _check_environment(environment: Mapping[str, Any]) -> None:

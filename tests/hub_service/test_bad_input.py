@@ -324,8 +324,12 @@ def test_a_pack_with_broken_objects_is_refused_whole(faces, acting, hub):
                 note(client)
 
 
-def test_a_state_without_the_content_of_its_large_files_is_no_snapshot(faces, acting, hub):
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first", "a later one"])
+def test_a_state_without_the_content_of_its_large_files_is_no_snapshot(faces, acting, hub, is_first):
     folder = faces.folder
+    if not is_first:
+        with acting("ada") as client:
+            snapshot(client, faces, quiet)
     pointer = blob(folder, Pointer("ab" * 32, 5_000_000).encode())
     commit = commit_of(folder, ("100644", "blob", pointer, os.fsdecode(b"od\xffd\x1b.bin")))
     with acting("ada") as client:
