@@ -129,7 +129,8 @@ def reachable_names(
         found.add(name)
         value = namespace[name]
         more = set(uses(name))
-        own = value if isinstance(value, type | FunctionType) else type(value)
+        # Not isinstance: a weak proxy whose object is gone raises at that.
+        own = value if issubclass(type(value), type | FunctionType) else type(value)
         if own.__module__ == "__main__":
             for code in codes_of(own):
                 more.update(names_in_code(code))

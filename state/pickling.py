@@ -9,18 +9,23 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from regrow.state import reducers
+from regrow.state import definitions, reducers
 from regrow.state.errors import Unsavable
 from regrow.state.sharing import is_importable
 
 PROTOCOL = 5
 #: Smaller buffers are part of the pickle.
 OUT_OF_BAND_BYTES = 32 * 1024
+#: What is nested deeply is pickled on a stack of its own.
+_DEEP_STACK_BYTES = 512 * 1024 * 1024
+_DEEP_LEVELS = 200_000
 
 
 class Output(Protocol):
@@ -48,29 +53,51 @@ class Context:
     notes: list[str] = field(default_factory=list)
     types: set[type] = field(default_factory=set)
     storages: dict[int, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    globals: dict[int, Any] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Forget what an attempt before has left."""
+        self.notes.clear()
+        self.storages.clear()
+
+    def source(self, filename: str) -> str:
+        """The text of the cell that `filename` stands for: always the same object, so that it is pickled once."""
+        if filename not in self.sources:
+            self.sources[filename] = definitions.source_of(filename)
+        return self.sources[filename]
 
     def reduce(self, value: Any) -> Any:
         """What stands for `value` in a pickle; `NotImplemented` where Python's own way will do."""
         kind = type(value)
-        if isinstance(value, type | types.FunctionType):
-            name = self.references.get(id(value))
-            return NotImplemented if name is None else (named, (name,))
+        # Not isinstance: a weak proxy says that it is what it stands for.
+        if kind is types.FunctionType or issubclass(kind, type):
+            return self._of_definition(value)
         self.types.add(kind)
         return reducers.reduce(value, kind, self)
 
+    def _of_definition(self, value: Any) -> Any:
+        if (name := self.references.get(id(value))) is not None:
+            return named, (name,)
+        if is_importable(value):
+            return NotImplemented
+        if isinstance(value, types.FunctionType):
+            return definitions.reduce_function(value, self)
+        reduced = definitions.reduce_class(value)
+        if reduced is None:
+            raise _NeedsDill
+        return reduced
+
 
 class _CPickler(pickle.Pickler):
-    """Fast, for data: it leaves lambdas, closures and classes without a name to dill."""
+    """Fast; what Python can't pickle it leaves to dill."""
 
     def __init__(self, output: Output, context: Context, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> None:
         super().__init__(output, PROTOCOL, buffer_callback=buffer_callback)
         self._context = context
 
     def reducer_override(self, value: Any) -> Any:
-        reduced = self._context.reduce(value)
-        if reduced is NotImplemented and isinstance(value, type | types.FunctionType) and not is_importable(value):
-            raise _NeedsDill
-        return reduced
+        return self._context.reduce(value)
 
 
 def dump(names: Mapping[str, Any], context: Context, output: io.BytesIO, buffers: list[pickle.PickleBuffer]) -> bool:
@@ -85,34 +112,58 @@ def dump(names: Mapping[str, Any], context: Context, output: io.BytesIO, buffers
         buffers.append(buffer)
         return False
 
-    try:
-        _CPickler(output, context, keep).dump(dict(names))
-        return False
-    except Unsavable:
-        raise
-    except (_NeedsDill, pickle.PicklingError, TypeError, AttributeError, NotImplementedError, RecursionError):
+    def attempt(by_dill: bool) -> bool:
         output.seek(0)
         output.truncate()
         buffers.clear()
-        context.notes.clear()
-        context.storages.clear()
-    from regrow.state.with_dill import DillPickler
+        context.begin()
+        if by_dill:
+            from regrow.state.with_dill import DillPickler
 
-    pickler = DillPickler(output, context, keep)
-    with _DeepRecursion():
-        pickler.dump(dict(names))
-    return True
+            DillPickler(output, context, keep).dump(dict(names))
+        else:
+            _CPickler(output, context, keep).dump(dict(names))
+        return by_dill
+
+    try:
+        return attempt(by_dill=False)
+    except Unsavable:
+        raise
+    except RecursionError:
+        try:
+            return _on_a_deep_stack(partial(attempt, by_dill=False))
+        except _LeftToDill:
+            return _on_a_deep_stack(partial(attempt, by_dill=True))
+    except _LeftToDill:
+        return _on_a_deep_stack(partial(attempt, by_dill=True))
 
 
-class _DeepRecursion:
-    """Pickling in Python takes several frames for each level of an object. In the child this costs nobody anything."""
+_LeftToDill = (_NeedsDill, pickle.PicklingError, TypeError, AttributeError, NotImplementedError)
 
-    def __enter__(self) -> None:
-        self._limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(self._limit, 20_000))
 
-    def __exit__(self, *error: object) -> None:
-        sys.setrecursionlimit(self._limit)
+def _on_a_deep_stack(work: Callable[[], bool]) -> bool:
+    """Do `work` in a thread whose stack has room for much recursion. In the child this costs nobody anything."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # for whoever waits
+            outcome.append(error)
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size()
+    sys.setrecursionlimit(max(limit, _DEEP_LEVELS))
+    threading.stack_size(_DEEP_STACK_BYTES)
+    try:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return bool(outcome[0])
 
 
 # Loading

@@ -23,8 +23,12 @@ class Baseline:
     def changes(self) -> dict[str, Any]:
         """What is different now; nothing of it is secret that was not the notebook's own doing."""
         changes: dict[str, Any] = {}
-        if added := [entry for entry in sys.path if isinstance(entry, str) and entry not in self.path]:
-            changes["path"] = added
+        added = [entry for entry in sys.path if isinstance(entry, str) and entry not in self.path]
+        first = next((number for number, entry in enumerate(sys.path) if entry in self.path), len(sys.path))
+        if before := [entry for entry in added if entry in sys.path[:first]]:
+            changes["path_before"] = before
+        if after := [entry for entry in added if entry not in before]:
+            changes["path"] = after
         try:
             directory = str(Path.cwd())
         except FileNotFoundError:
@@ -45,9 +49,8 @@ class Baseline:
 def apply(changes: Mapping[str, Any]) -> list[str]:
     """Make the process what `changes` says; what can't be is returned, in words."""
     problems = []
-    for entry in changes.get("path", []):
-        if entry not in sys.path:
-            sys.path.append(entry)
+    sys.path[:0] = [entry for entry in changes.get("path_before", []) if entry not in sys.path]
+    sys.path += [entry for entry in changes.get("path", []) if entry not in sys.path]
     if directory := changes.get("directory"):
         try:
             os.chdir(directory)

@@ -38,6 +38,8 @@ def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     text = str(error).strip() or type(error).__name__
+    if text.startswith("no default __reduce__"):
+        return "its library has no way to write it down"
     if found := _CANNOT.search(text):
         return f"{_SAYS.get(found[1], f'an object of type {found[1]}')} can't be pickled"
     return f"pickling it raised {type(error).__name__}: {text[:200]}"

@@ -109,9 +109,9 @@ class _Saver:
         request = self.request
         kept_before = self._keep_unchanged()
         names = sorted(request.names - request.skip.keys() - request.pending)
-        plain = [name for name in names if not isinstance(request.namespace[name], ModuleType)]
+        plain = [name for name in names if not _is_importable_module(request.namespace[name])]
         for name in names:
-            if isinstance(request.namespace[name], ModuleType):
+            if _is_importable_module(request.namespace[name]):
                 self._module(name, request.namespace[name])
         sharing = share(plain, request.namespace)
         for group in sharing.groups:
@@ -219,7 +219,7 @@ class _Saver:
         group.types = {name: _type_name(value) for name, value in values.items()}
         group.packages = _packages(context.types)
         group.readonly = [view.readonly for view in views]
-        if all(isinstance(value, FunctionType | type) for value in values.values()):
+        if all(issubclass(type(value), FunctionType | type) for value in values.values()):
             group.kind = DEFINITION
         if context.notes:
             group.notes = dict.fromkeys(group.names, "; ".join(sorted(set(context.notes))))
@@ -331,6 +331,10 @@ def _limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_importable_module(value: Any) -> bool:
+    return issubclass(type(value), ModuleType) and sys.modules.get(value.__name__) is value
 
 
 def _type_name(value: Any) -> str:

@@ -7,20 +7,27 @@ name.
 
 from __future__ import annotations
 
+import contextvars
+import enum
+import functools
 import gc
+import importlib
 import logging
 import sys
 import types
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from regrow.state.cells import codes_of, names_in_code
+from regrow.state.unsavable import why_not
 
 ATOMS = frozenset(
     {
         int, float, complex, bool, str, bytes, type(None), type(Ellipsis), type(NotImplemented), range,
-        types.CodeType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
+        types.CodeType, types.MethodDescriptorType, types.WrapperDescriptorType,
         types.GetSetDescriptorType, types.MemberDescriptorType, logging.Logger, logging.RootLogger, logging.Manager,
     }
 )  # fmt: skip
@@ -51,19 +58,28 @@ def definitions(namespace: Mapping[str, Any]) -> dict[int, str]:
     return {
         id(value): name
         for name, value in namespace.items()
-        if isinstance(value, _DEFINITIONS) and value.__module__ == "__main__" and value.__name__ == name
+        if issubclass(type(value), _DEFINITIONS) and value.__module__ == "__main__" and value.__name__ == name
     }
 
 
 def is_importable(value: Any) -> bool:
     """Whether a function or class is what its module and qualified name say, so that a name is enough to find it."""
-    module = sys.modules.get(getattr(value, "__module__", None) or "")
-    if module is None or module.__name__ == "__main__":
+    name = getattr(value, "__module__", None) or ""
+    if name == "__main__":
         return False
-    found: Any = module
+    found: Any = sys.modules.get(name) or _imported(name)
     for part in getattr(value, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found is value
+
+
+@cache
+def _imported(name: str) -> Any:
+    """The module `name`, which a class says that it is of, but nobody has imported; None where there is none."""
+    try:
+        return importlib.import_module(name)
+    except Exception:  # a module's own code
+        return None
 
 
 def storages_on_gpus(namespace: Mapping[str, Any]) -> dict[int, Any]:
@@ -78,13 +94,88 @@ def share(names: Iterable[str], namespace: Mapping[str, Any]) -> Sharing:
     return _Walk(namespace).run(list(names))
 
 
+@cache
+def _is_constant(kind: Any) -> bool:
+    """Whether objects of `kind` never change, and libraries hand out the same one to everybody."""
+    if issubclass(kind, enum.Enum):
+        return is_importable(kind)
+    return any((each.__module__, each.__name__) in _CONSTANTS for each in kind.__mro__)
+
+
+_CONSTANTS = frozenset(
+    {
+        *(("numpy", name) for name in ("dtype", "ufunc", "_NoValueType")),
+        *(("torch", name) for name in ("dtype", "layout", "device", "memory_format", "qscheme")),
+        *(("datetime", "timezone"), ("zoneinfo", "ZoneInfo"), ("pandas._libs.missing", "NAType")),
+        *(("dataclasses", name) for name in ("_MISSING_TYPE", "_FIELD_BASE", "_KW_ONLY_TYPE")),
+        ("dataclasses", "_HAS_DEFAULT_FACTORY_CLASS"),
+    }
+)
+_WEAK = frozenset({weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary})
+_CACHED_FUNCTION = type(functools.lru_cache(len))
+_PROXIES = frozenset({weakref.ProxyType, weakref.CallableProxyType})
+
+
+def _behind(proxy: Any) -> tuple[Any, type]:
+    """What a weak proxy stands for, and its type; None where that is gone."""
+    try:
+        value = proxy.__reduce_ex__.__self__
+    except ReferenceError:
+        return None, type(None)
+    return value, type(value)
+
+
+def _of_the_kernel() -> Iterator[int]:
+    """The ids of what leads to everything in a kernel, and is of nobody's variables."""
+    for name in ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"):
+        yield id(getattr(sys, name))
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        yield from (id(shell), id(getattr(shell, "kernel", None)))
+
+
+def _circles(needs: Mapping[int, Iterable[int]]) -> Iterator[list[int]]:
+    """The sets of more than one node in which each leads to all others (Tarjan's algorithm, without recursion)."""
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    path: list[int] = []
+    on_path: set[int] = set()
+    for start in needs:
+        if start in index:
+            continue
+        waiting = [(start, iter(needs.get(start, ())))]
+        index[start] = low[start] = len(index)
+        path.append(start)
+        on_path.add(start)
+        while waiting:
+            node, following = waiting[-1]
+            other = next(following, None)
+            if other is None:
+                waiting.pop()
+                if waiting:
+                    low[waiting[-1][0]] = min(low[waiting[-1][0]], low[node])
+                if low[node] == index[node]:
+                    circle = path[path.index(node) :]
+                    del path[-len(circle) :]
+                    on_path -= set(circle)
+                    if len(circle) > 1:
+                        yield circle
+            elif other not in index:
+                index[other] = low[other] = len(index)
+                path.append(other)
+                on_path.add(other)
+                waiting.append((other, iter(needs.get(other, ()))))
+            elif other in on_path:
+                low[node] = min(low[node], index[other])
+
+
 class _Walk:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self.namespace = namespace
         self.definitions = definitions(namespace)
         # Every function refers to its module's dictionary, and so to everything.
         self.cut = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)}
-        self.cut |= {id(namespace), id(sys.modules)}
+        self.cut |= {id(namespace), id(sys.modules), *_of_the_kernel()}
         self.owner: dict[int, int] = {}
         self.parent: list[int] = []
         self.memory: dict[int, int] = {}
@@ -100,6 +191,7 @@ class _Walk:
         for number, name in enumerate(names):
             self.parent.append(number)
             found[name] = self._walk(number, name)
+        self._join_circles(names, found)
         groups: dict[int, list[str]] = {}
         for number, name in enumerate(names):
             groups.setdefault(self._root(number), []).append(name)
@@ -115,6 +207,18 @@ class _Walk:
     def _join(self, one: int, other: int) -> None:
         self.parent[self._root(one)] = self._root(other)
 
+    def _join_circles(self, names: list[str], found: Mapping[str, Found]) -> None:
+        """Definitions that need each other are one group: none could be made before the others."""
+        number_of = {name: number for number, name in enumerate(names)}
+        needs: dict[int, set[int]] = {}
+        for name, each in found.items():
+            own = self._root(number_of[name])
+            needed = {self._root(number_of[other]) for other in each.needs if other in number_of}
+            needs.setdefault(own, set()).update(needed - {own})
+        for circle in _circles(needs):
+            for other in circle[1:]:
+                self._join(circle[0], other)
+
     def _walk(self, number: int, name: str) -> Found:
         found = Found()
         waiting: list[Any] = [self.namespace[name]]
@@ -122,19 +226,28 @@ class _Walk:
         owner, cut, alive = self.owner, self.cut, self.alive
         while waiting:
             value = waiting.pop()
-            kind = type(value)
+            kind: Any = type(value)
             # Names bound to the same text are the same text again; what is inside of something else need not be.
             is_text = is_root and kind in (str, bytes) and len(value) >= _LONG
-            if kind is types.ModuleType or (kind in ATOMS and not is_text):
+            if (kind in ATOMS and not is_text) or _is_constant(kind) or why_not(kind):
+                continue
+            if kind in _PROXIES:
+                value, kind = _behind(value)
+                if value is None:
+                    continue
+            if kind in (tuple, frozenset) and not value:  # there is one of each
+                continue
+            if kind is types.ModuleType and sys.modules.get(value.__name__) is value:
                 continue
             identity = id(value)
             if identity in cut:
                 continue
-            if not is_root and isinstance(value, _DEFINITIONS) and identity in self.definitions:
+            is_definition = issubclass(kind, _DEFINITIONS)
+            if not is_root and is_definition and identity in self.definitions:
                 found.needs.add(self.definitions[identity])
                 continue
             is_root = False
-            if isinstance(value, _DEFINITIONS) and is_importable(value):
+            if is_definition and is_importable(value):
                 continue
             if (before := owner.get(identity)) is not None:
                 if before != number:
@@ -150,7 +263,9 @@ class _Walk:
             found.has_code = True
             for code in codes_of(value):
                 found.uses.update(name for name in names_in_code(code) if name in self.namespace)
-            return [value.__defaults__, value.__kwdefaults__, value.__dict__, *(value.__closure__ or ())]
+            parts = [value.__defaults__, value.__kwdefaults__, value.__dict__, *(value.__closure__ or ())]
+            # Others are cut off: those of modules, and the notebook's.
+            return [*parts, value.__globals__]
         if isinstance(value, type):
             found.has_code = True
             return [*value.__bases__, *vars(value).values(), type(value)]
@@ -168,8 +283,19 @@ class _Walk:
             if value.is_cuda and (memory := self._memory(value)) is not None:
                 self.on_gpus[memory] = value.untyped_storage()
             return [value.grad if value.is_leaf else None, getattr(value, "__dict__", None)]
-        if kind is types.MappingProxyType:
-            return [dict(value)]
+        if isinstance(value, BaseException):
+            # Not the traceback: its frames lead to everything.
+            return [value.args, value.__dict__, value.__cause__, value.__context__]
+        if isinstance(value, weakref.ReferenceType):
+            return [value(), value.__callback__]
+        if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+            return [value.__self__]
+        if kind in _WEAK:
+            return list(value) if kind is weakref.WeakSet else [item for pair in list(value.items()) for item in pair]
+        if kind is _CACHED_FUNCTION:
+            return [value.__wrapped__, value.__dict__]
+        if kind is contextvars.ContextVar:
+            return [value.get(None)]
         return gc.get_referents(value)
 
     def _of_array(self, array: Any) -> list[Any]:
@@ -194,6 +320,10 @@ class _Walk:
 def memory_of(array: Any) -> Any:
     """The array that owns the memory which `array` is a view into; itself if it is none."""
     root = array
-    while type(root.base) is type(array) or type(root.base).__name__ == "ndarray":
-        root = root.base
-    return root
+    while True:
+        base = root.base
+        if type(base).__name__ == "DummyArray":  # NumPy's own, of `as_strided`
+            base = base.base
+        if type(base) is not type(array) and type(base).__name__ != "ndarray":
+            return root
+        root = base

@@ -1,16 +1,15 @@
-"""Pickling with `dill`: functions, classes and closures of the notebook by value."""
+"""Pickling with `dill`: what Python itself has no way to pickle, and dill has."""
 
 from __future__ import annotations
 
 import io
 import pickle
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import dill
 
-from regrow.state.sharing import is_importable
+from regrow.state.definitions import namespace
 
 if TYPE_CHECKING:
     from regrow.state.pickling import Context, Output
@@ -28,15 +27,8 @@ class DillPickler(dill.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is dict:
-            return (namespace, ()) if value is vars(sys.modules["__main__"]) else NotImplemented
-        if isinstance(value, type) and is_importable(value):
-            return NotImplemented
+            return (namespace, ()) if value is namespace() else NotImplemented
         return self._context.reduce(value)
-
-
-def namespace() -> dict[str, Any]:
-    """The notebook's namespace: the globals of its functions."""
-    return vars(sys.modules["__main__"])
 
 
 def load_by_dill(pickled: bytes | memoryview, buffers: Iterable[Any]) -> Any:

@@ -1,0 +1,132 @@
+"""PyTorch: the memory of tensors, by which those that share it share it again, and on GPUs is brought from there."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from regrow.state.errors import Unsavable
+
+if TYPE_CHECKING:
+    from regrow.state.pickling import Context
+
+
+class _Storage:
+    """Stands for the memory of tensors, so that those which share it share it again."""
+
+    def __init__(self, untyped: Any, on_host: Any) -> None:
+        self.untyped = untyped
+        self.on_host = on_host
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        size = self.untyped.nbytes()
+        device = str(self.untyped.device)
+        if not size:
+            return _storage, (b"", device)
+        if self.on_host is not None:
+            return _storage, (pickle.PickleBuffer(self.on_host), device)
+        return _storage, (pickle.PickleBuffer(_memory_at(self.untyped)), device)
+
+
+def _memory_at(untyped: Any) -> memoryview:
+    import ctypes
+
+    return memoryview((ctypes.c_char * untyped.nbytes()).from_address(untyped.data_ptr())).cast("B")
+
+
+def _storage(memory: Any, device: str) -> Any:
+    import torch
+
+    if not len(memory):
+        untyped: Any = torch.empty(0, dtype=torch.uint8).untyped_storage()
+    elif isinstance(memory, bytes) or memoryview(memory).readonly:
+        untyped = torch.frombuffer(bytearray(memory), dtype=torch.uint8).untyped_storage()
+    else:
+        untyped = torch.frombuffer(memory, dtype=torch.uint8).untyped_storage()
+    return untyped if device == "cpu" else _to_device(untyped, device)
+
+
+def _to_device(untyped: Any, device: str) -> Any:
+    """On the device where it was; else on another GPU; else in the machine's memory. The last two are noted."""
+    import torch
+
+    wanted = torch.device(device)
+    if wanted.type == "cuda" and torch.cuda.is_available():
+        number = wanted.index if (wanted.index or 0) < torch.cuda.device_count() else 0
+        found = torch.device("cuda", number or 0)
+        if found.index != (wanted.index or 0):
+            moved.add((device, str(found)))
+        return untyped.to(device=found)
+    moved.add((device, "cpu"))
+    return untyped
+
+
+#: Where tensors were, and where they are now because that was not there: for the session to tell, and to empty.
+moved: set[tuple[str, str]] = set()
+
+
+def _of_typed_storage(value: Any, context: Context) -> Any:
+    return _typed_storage, (_holder(value._untyped_storage, context), value.dtype)
+
+
+def _of_storage(value: Any, context: Context) -> Any:
+    return _holder(value, context).__reduce_ex__(5)
+
+
+def _of_generator(value: Any, context: Context) -> Any:
+    return _generator, (str(value.device), value.get_state())
+
+
+def _of_tensor(value: Any, context: Context) -> Any:
+    if not value.is_leaf:
+        context.notes.append("a tensor comes back without the graph that it was computed by")
+    elif value.grad is not None:
+        return _with_gradient, (value.__reduce_ex__(5), value.grad)
+    return NotImplemented
+
+
+def _holder(untyped: Any, context: Context) -> _Storage:
+    place = untyped._cdata
+    if place not in context.storages:
+        on_host = context.host_copies.get(place)
+        if on_host is None and untyped.device.type != "cpu":
+            raise Unsavable(f"its memory on {untyped.device} could not be read")
+        context.storages[place] = _Storage(untyped, on_host)
+    holder: _Storage = context.storages[place]
+    return holder
+
+
+def _typed_storage(untyped: Any, dtype: Any) -> Any:
+    import torch
+
+    make: Any = torch.storage.TypedStorage
+    return make(wrap_storage=untyped, dtype=dtype, _internal=True)
+
+
+def _with_gradient(reduced: tuple[Callable[..., Any], tuple[Any, ...]], gradient: Any) -> Any:
+    make, arguments = reduced[:2]
+    tensor = make(*arguments)
+    tensor.grad = gradient
+    return tensor
+
+
+def _generator(device: str, state: Any) -> Any:
+    import torch
+
+    try:
+        generator = torch.Generator(device)
+    except RuntimeError:
+        moved.add((device, "cpu"))
+        return torch.Generator()
+    generator.set_state(state)
+    return generator
+
+
+NAMES = {
+    ("torch", "Tensor"): _of_tensor,
+    ("torch.storage", "TypedStorage"): _of_typed_storage,
+    ("torch.storage", "UntypedStorage"): _of_storage,
+    ("torch", "Generator"): _of_generator,
+    ("torch._C", "Generator"): _of_generator,
+}
