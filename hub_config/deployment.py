@@ -35,6 +35,10 @@ LOCAL_NOTE = (
 )
 
 
+#: How often jupyterhub-singleuser says by itself when it was used last.
+_ACTIVITY_INTERVAL_S = 300
+
+
 class Regrow(Configurable):
     """What an administrator decides about a deployment."""
 
@@ -213,6 +217,10 @@ def _configure_spawner(c: Config, regrow: Regrow) -> None:
     _fill(c.JupyterHub, spawner_class=SPAWNERS[regrow.spawner])
     _fill(c.RegrowSpawner, data_dir=regrow.data_dir, profiles=regrow.profiles)
     _fill(c.Spawner, start_timeout=180, http_timeout=60, default_url="/lab")
+    if 0 < regrow.idle_timeout_s < 3 * _ACTIVITY_INTERVAL_S:
+        # A server that is used has to say so more often than it would be stopped.
+        interval = str(max(1, int(regrow.idle_timeout_s / 3)))
+        c.Spawner.setdefault("environment", {}).setdefault("JUPYTERHUB_ACTIVITY_INTERVAL", interval)
     if regrow.kernel_idle_timeout_s:
         # What `regrow.server_extension.stopping` reads.
         c.Spawner.setdefault("environment", {})["REGROW_KERNEL_IDLE_TIMEOUT_S"] = str(regrow.kernel_idle_timeout_s)

@@ -125,6 +125,13 @@ def test_two_processes_that_start_at_once_agree_on_a_secret(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
+@pytest.mark.parametrize(("timeout_s", "interval"), [(0, None), (30, "10"), (1, "1"), (3600, None)])
+def test_a_server_that_is_used_says_so_before_it_would_be_stopped(c, timeout_s, interval):
+    c.Regrow.idle_timeout_s = timeout_s
+    configure(c)
+    assert c.Spawner.get("environment", {}).get("JUPYTERHUB_ACTIVITY_INTERVAL") == interval
+
+
 def test_idle_kernels_are_culled_only_when_the_administrator_says_so(c):
     variable = "REGROW_KERNEL_IDLE_TIMEOUT_S"
     configure(c)
