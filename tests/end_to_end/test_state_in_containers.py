@@ -7,19 +7,9 @@ import time
 import pytest
 
 from support.hub import running_hub
-from support.server_notebooks import MAKE, Notebook
+from support.server_notebooks import MAKE, SLOW, Notebook
 
 pytestmark = pytest.mark.docker
-
-#: A variable that takes longer to save than the engine's ten seconds.
-SLOW = """
-class Slow:
-    def __reduce__(self):
-        import time
-        time.sleep(15)
-        return (Slow, ())
-slow = Slow()
-"""
 
 
 def container_of(engine, hub, user):

@@ -14,6 +14,7 @@ from regrow.hub_config.hub_api import HubAPIError
 from regrow.spawner.swarm_network import GATEWAY_NETWORK, node_network, service_network
 
 from support.hub import bash, remove_network, running_hub
+from support.server_notebooks import MAKE, SLOW, Notebook
 
 pytestmark = pytest.mark.docker
 
@@ -287,3 +288,41 @@ def deployment(image):
     """A hub of its own with one profile."""
     only = [{"slug": "only", "name": "Only", "image": image}]
     return {"Regrow": {"name": f"regrow-test-{secrets.token_hex(3)}", "spawner": "swarm", "profiles": only}}
+
+
+async def test_variables_survive_a_stop_and_a_machine_that_is_drained(swarm_hub, engine, new_user):
+    async with swarm_hub.api() as api, new_user(api) as user:
+        await api.start_server(user, {"profile": "small"})
+        notebook = Notebook(api, user)
+        await notebook.make()
+        await notebook.open()
+        await notebook.run(MAKE % "before the stop")
+        await api.stop_server(user)
+        await api.start_server(user, {"profile": "small"})
+        await notebook.open()
+        await notebook.check("before the stop")
+
+        await notebook.run("secret = 'before the drain'")
+        await notebook.run(SLOW)
+        started = time.monotonic()
+        with drained(engine):
+            async with asyncio.timeout(120):
+                while (await api.user_model(user))["servers"]:
+                    await asyncio.sleep(0.2)
+            assert time.monotonic() - started > 10, "longer than the engine's own grace"
+        await api.start_server(user, {"profile": "small"})
+        await notebook.open()
+        await notebook.check("before the drain")
+        assert await notebook.run("type(slow).__name__") == "'Slow'"
+
+
+@contextlib.contextmanager
+def drained(engine):
+    """The machine takes no services, and those that it has are stopped."""
+    (node,) = engine.nodes.list()
+    node.update({**node.attrs["Spec"], "Availability": "drain"})
+    try:
+        yield
+    finally:
+        node.reload()
+        node.update({**node.attrs["Spec"], "Availability": "active"})

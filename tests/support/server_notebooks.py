@@ -22,7 +22,16 @@ names = {"ada": [1, 2]}
 again = names
 secret = %r
 """
-#: What they are afterwards.
+#: A variable that takes longer to save than the ten seconds that an engine gives by itself.
+SLOW = """
+class Slow:
+    def __reduce__(self):
+        import time
+        time.sleep(15)
+        return (Slow, ())
+slow = Slow()
+"""
+#: What those of `MAKE` are afterwards.
 LOOK = "first[0] = 7; (secret, float(rows[0]), float(rows[-1]), names is again)"
 
 
