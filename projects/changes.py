@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,9 +53,14 @@ def changes(project: Path, before: str, after: str, paths: tuple[str, ...] = ())
     fields = output.split(b"\0")
     found = []
     for about, path in zip(fields[0::2], fields[1::2], strict=False):
-        old_mode, new_mode, old_blob, new_blob, _ = about.decode().removeprefix(":").split(" ")
-        found.append(Change(os.fsdecode(path), File(int(old_mode, 8), old_blob), File(int(new_mode, 8), new_blob)))
+        old_mode, new_mode, old_blob, new_blob, _ = about.decode().split(" ")
+        found.append(Change(os.fsdecode(path), File(_mode(old_mode), old_blob), File(_mode(new_mode), new_blob)))
     return found
+
+
+@cache
+def _mode(text: str) -> int:
+    return int(text.removeprefix(":"), 8)
 
 
 def pointers(project: Path, found: list[Change]) -> dict[str, Pointer]:
@@ -66,13 +72,17 @@ def pointers(project: Path, found: list[Change]) -> dict[str, Pointer]:
     return {path: parsed[blob] for path, blob in files.items() if blob in parsed}
 
 
-def pointers_of_tree(folder: Path, tree: str) -> dict[str, Pointer]:
-    """The pointers that stand for large files in `tree`, by path; `folder` may be a bare repository.
+def pointers_of_tree(folder: Path, tree: str, paths: tuple[str, ...] = ()) -> dict[str, Pointer]:
+    """The pointers that stand for large files in `tree` (at or below `paths`), by path; `folder` may be bare.
 
     Raises `ProjectError`.
     """
     files = []
-    for line in git(folder, "ls-tree", "-r", "-z", "--long", "--full-tree", tree).split(b"\0")[:-1]:
+    listed = git(
+        folder, "--literal-pathspecs", "ls-tree", "-r", "-z", "--long", "--full-tree", tree, "--",
+        *(path.rstrip("/") for path in paths),
+    )  # fmt: skip
+    for line in listed.split(b"\0")[:-1]:
         about, path = line.split(b"\t", 1)
         mode, _, blob, size = about.split()
         if int(mode, 8) not in (REGULAR, EXECUTABLE):

@@ -76,7 +76,9 @@ class Index:
             for path in paths:
                 self._known.entries.pop(path, None)
         if paths:
-            self._put(f"0 {'0' * 40}\t".encode() + os.fsencode(path) for path in paths)
+            # From the index's end: git moves what comes after each.
+            last_first = sorted(map(os.fsencode, paths), reverse=True)
+            self._put(f"0 {'0' * 40}\t".encode() + path for path in last_first)
 
     def put_small(self, paths: list[str], nested: list[str]) -> list[str]:
         """Have the files and links at `paths` as they are, and the commits that the repositories at `nested` are at.

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers
+from regrow.projects.changes import EXECUTABLE, REPOSITORY, Change, changes, pointers_of_tree
 from regrow.projects.errors import NoSuchSnapshot, ProjectError
 from regrow.projects.git import git
 from regrow.projects.large_files import LargeFiles, write
@@ -52,7 +52,9 @@ def restore(
     killed is completed by another; what was there before is in the snapshot that the first one took.
     """
     progress("Taking a snapshot of what is there")
-    taken = take(project, files, reason="restore", now=now)
+    with ThreadPoolExecutor(1, "regrow-restore") as beside:
+        pointers = beside.submit(pointers_of_tree, project, snapshot.commit, paths)
+        taken = take(project, files, reason="restore", now=now)
     done = Restored(taken.snapshot, warnings=list(taken.warnings))
     found = changes(project, taken.snapshot.commit, snapshot.commit, paths)
     _check_paths(project, snapshot, paths, found)
@@ -60,7 +62,8 @@ def restore(
     done.warnings += [f"{path} is a repository of its own and was left as it is." for path in nested]
     wanted = [change for change in found if REPOSITORY not in (change.before.mode, change.after.mode)]
     coming = [change for change in wanted if change.after.mode]
-    large = pointers(project, coming)
+    paths_coming = {change.path for change in coming}
+    large = {path: pointer for path, pointer in pointers.result().items() if path in paths_coming}
     _check_content(large, files)
     in_the_way, folders = _check_folders(project, taken.snapshot, coming)
     progress(f"Bringing {len(coming)} files back")
