@@ -163,6 +163,11 @@ class Autosave:
         else:
             self._fork_by_itself()
 
+    @property
+    def is_cell_running(self) -> bool:
+        """Whether a cell runs now."""
+        return self._running_since is not None
+
     def _is_busy(self) -> bool:
         return self._running_since is not None or self._closed.is_set() or self._child is not None
 

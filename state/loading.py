@@ -15,6 +15,8 @@ from regrow.state.pickling import load
 from regrow.store import StoreError
 
 _LARGE = 1024 * 1024
+#: Smaller variables are loaded before a cell asks for them.
+AT_HAND_BYTES = 1024 * 1024
 #: Loading more than this is told before it begins.
 TOLD_BYTES = 256 * 1024 * 1024
 
@@ -72,6 +74,15 @@ class Loader:
     def size(self, name: str) -> int:
         """How large the group of `name` is, in bytes."""
         return self._groups[name].size
+
+    def next_at_hand(self) -> str:
+        """A name whose loading takes no time and imports nothing; empty where there is none."""
+        for name in self.pending():
+            group = self._groups[name]
+            needed = {group.target.partition(".")[0]} if group.kind == MODULE else group.packages.keys()
+            if group.size <= AT_HAND_BYTES and needed <= sys.modules.keys():
+                return name
+        return ""
 
     def load(self, names: Iterable[str]) -> list[Missing]:
         """Put the values of those of `names` that are pending in place. Returns what can't be had, and is gone."""

@@ -53,6 +53,7 @@ def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> 
     loader = Loader(checkpoints, manifest, variables, session.teller.tell)
     loader.place()
     session.adopt(manifest, loader, states)
+    session.load_ahead()
     return Restored(manifest, len(manifest.names), problems)
 
 

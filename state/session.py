@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import sys
 import time
@@ -18,6 +19,9 @@ from regrow.state.names import Variables
 from regrow.state.record import Record
 from regrow.state.status import SAVED, Status
 from regrow.state.telling import Teller
+
+#: Small variables are loaded this many seconds after a restore: the first cell may come at once.
+LOAD_AHEAD_AFTER_S = 1.0
 
 
 class Session:
@@ -161,6 +165,18 @@ class Session:
         self.record.adopt(manifest, loader)
         self.autosave.bring_in, self.autosave.generators = bring_in, states
         self.autosave.nothing_changed()
+
+    def load_ahead(self) -> None:
+        """Load what is small while no cell runs, one after the other, so that the Tab key knows it."""
+        with contextlib.suppress(RuntimeError):  # no event loop: a terminal
+            asyncio.get_event_loop().call_later(LOAD_AHEAD_AFTER_S, self._load_next)
+
+    def _load_next(self) -> None:
+        if self.loader is None or self.autosave.is_cell_running:
+            return  # the cell loads what it needs, and what follows it
+        if name := self.loader.next_at_hand():
+            self.load([name])
+            asyncio.get_event_loop().call_soon(self._load_next)
 
     def tell_restored(self, restored: Any) -> None:
         """Say below the next cell what is back and what is not, and how to make that again."""

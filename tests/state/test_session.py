@@ -126,6 +126,18 @@ def test_a_large_session_is_usable_at_once_and_loads_what_a_cell_uses(notebook: 
         assert "'a'" not in kernel.ok(pending).result
 
 
+def test_the_tab_key_knows_what_is_small_before_a_cell_uses_it(notebook: Notebook) -> None:
+    with across_kernels(notebook, "class Point:\n    longitude = 1\npoint = Point()") as kernel:
+        deadline = time.monotonic() + 30
+        while True:
+            kernel.client.complete("point.longi")
+            matches = kernel.client.get_shell_msg(timeout=30)["content"].get("matches", [])
+            if any(match.endswith("longitude") for match in matches):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
 def test_what_was_not_loaded_is_saved_again_without_being_loaded(notebook: Notebook) -> None:
     with across_kernels(notebook, "import numpy as np\na = np.ones(1_000_000)\nb = 1") as kernel:
         kernel.ok("b = 2")
