@@ -139,6 +139,20 @@ async def test_a_fork_in_containers_costs_what_it_changes(docker_hub, new_user):
         assert (await bash(api, ada, "stat -c %s ~/projects/large/weights.bin")).strip() == "200000000"
 
 
+@pytest.mark.docker
+async def test_a_fork_says_which_added_packages_it_lacks(docker_hub, new_user):
+    async with docker_hub.api() as api, two_users(api, new_user) as (ada, bob):
+        # What pip writes last when it installs something.
+        about = "Metadata-Version: 2.1\\nName: added-by-ada\\nVersion: 1.0\\n"
+        place = "$(python -c 'import site; print(site.getsitepackages()[0])')/added_by_ada-1.0.dist-info"
+        await bash(api, ada, f'mkdir "{place}" && printf "{about}" > "{place}/METADATA"')
+        await cell(api, ada, "%project create faces\n%cd -q ~/projects/faces\n%project publish")
+        said = await cell(api, bob, f"%fork {ada}/faces as mine")
+        assert "added-by-ada" in said and "regrow packages install --list-file=" in said
+        listed = await bash(api, bob, "cat ~/projects/mine/.git/regrow/packages.json")
+        assert '"pip": ["added-by-ada"]' in listed and '"apt": []' in listed
+
+
 async def test_what_is_private_is_nobody_elses(hub, new_user):
     async with hub.api() as api, two_users(api, new_user) as (ada, bob):
         await cell(api, ada, "%project create secret\n%cd -q ~/projects/secret\n%project snapshot")
