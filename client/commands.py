@@ -39,6 +39,7 @@ _WORDS = {
     "list": (0, 100),
     "create": (0, 1),
     "open": (1, 1),
+    "publish": (0, 100),
     "snapshot": (0, 1),
     "diff": (0, 2),
     "restore": (1, 1),

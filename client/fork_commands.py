@@ -6,7 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Callable, Iterator
 
-from regrow.client import upstream
+from regrow.client import carrying, upstream
 from regrow.client.caller import Caller
 from regrow.client.errors import OptionError
 from regrow.client.options import Parsed
@@ -18,6 +18,8 @@ from regrow.projects import diff as diffs
 from regrow.projects.create import check_name
 from regrow.projects.errors import ProjectError
 from regrow.projects.merge import MergeConflict, Merged, Side
+from regrow.state.places import state_dir
+from regrow.state.trust import trusted
 
 _OURS: Side = "ours"
 _THEIRS: Side = "theirs"
@@ -33,6 +35,8 @@ def fork(caller: Caller, parsed: Parsed) -> Result:
     actions = [name for name in _ACTIONS if parsed.given(name)]
     if len(actions) > 1 or (actions and parsed.words):
         raise OptionError(f"{actions[0]} and {(actions[1:] or parsed.words)[0]} don't go together: say one.")
+    if actions and parsed.given("--with-state"):
+        raise OptionError(f"{actions[0]} and --with-state don't go together: a fork has variables from its beginning.")
     chosen = [name for name in ("--ours", "--theirs") if parsed.given(name)]
     if chosen and actions not in (["--sync"], ["--accept"]):
         raise OptionError(f"{chosen[0]} goes with --sync or --accept: it says whose version of a path is taken.")
@@ -49,8 +53,23 @@ def _make(caller: Caller, parsed: Parsed) -> Result:
             f"{made.working.full_name} is a fork of {owner}/{name}, from its snapshot{called} of "
             f"{moment(taken['taken_at'])} UTC. Nobody else sees it. {_TREES.get(made.model['tree'], '')}".rstrip()
         ),
+        _variables(caller, made, owner) if parsed.given("--with-state") else Result("", ""),
         _lacking(made, f"{owner}/{name}"),
         where(caller, made.working),
+    )
+
+
+def _variables(caller: Caller, made: Forked, owner: str) -> Result:
+    """Which notebooks begin with the parent's variables, and what that takes."""
+    notebooks = carrying.mark(made.working.folder)
+    if not notebooks:
+        return warn([f"No variables were published with {made.model['parent']}: its notebooks begin with none."])
+    begin = f"{', '.join(notebooks)} {'begins' if len(notebooks) == 1 else 'begin'} with {owner}'s variables"
+    if owner == caller.user or owner in trusted(state_dir()):
+        return say(f"{begin}.")
+    return say(
+        f"{begin} once you trust {owner}: loading them runs code of theirs as you. "
+        f"In a notebook, `%checkpoint trust {owner}` says that you do."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
+from regrow.client import carrying
 from regrow.client import lineage as lineages
 from regrow.client.caller import Caller
 from regrow.client.errors import OptionError
@@ -130,8 +132,15 @@ def publish(caller: Caller, parsed: Parsed) -> Result:
     if len(wanted) > 1:
         raise OptionError(f"{wanted[0]} and {wanted[1]} don't go together: say one.")
     working = here()
+    if parsed.given("--state"):
+        return _variables_to_publish(caller, working, parsed.words)
+    carried = _chosen_variables(caller, working, parsed)
     team = parsed.one("--team") or ""
-    done = publish_state(caller.hub, working, wanted[0].removeprefix("--"), team, caller.progress)
+    with contextlib.ExitStack() as stack:
+        keeping = carrying.kept_by_hub(caller.hub, working, carried, caller.progress)
+        variables = stack.enter_context(keeping) if carried else None
+        seen_by = wanted[0].removeprefix("--")
+        done = publish_state(caller.hub, working, seen_by, team, caller.progress, variables)
     if done.sent is None:
         return say(f"Nobody but you sees {working.full_name} any more. Forks that were made of it stay.")
     seen = f"The members of {team} see it" if team else _SEEN_BY[done.model["visibility"]]
@@ -140,10 +149,50 @@ def publish(caller: Caller, parsed: Parsed) -> Result:
         "what you change from now on, when you publish again.",
         f"To make a project of their own of it, they type `%fork {working.full_name}`.",
     ]
+    if carried:
+        count = sum(len(each.manifest.names) for each in carried)
+        notebooks = ", ".join(each.notebook for each in carried)
+        lines.append(
+            f"{count} variables of {notebooks} go with it, for who types `%fork {working.full_name} --with-state`. "
+            "Publishing again without --with-state takes them out."
+        )
     if done.model["visibility"] == "public":
         page = f"{urlsplit(caller.hub.url).path}projects/{working.full_name}"
         lines.append(f"Elsewhere, anybody can clone it: its page on this hub, `{page}`, says how.")
     return joined(say(*lines), warn(done.sent.warnings))
+
+
+def _variables_to_publish(caller: Caller, working: Working, notebooks: list[str]) -> Result:
+    carried = carrying.carried(working, notebooks)
+    if not carried:
+        return say(f"No notebook of {working.full_name} has variables that are saved. `%checkpoint` in one saves them.")
+    words = ["project publish --with-state", carrying.code_of(carried), *map(shlex.quote, notebooks)]
+    return joined(
+        say("Nothing was published. These variables can go with it, for everybody who may fork it to have:"),
+        carrying.listing(carried),
+        say(
+            f"{caller.command(' '.join(words))} publishes the project with them; "
+            "`%checkpoint exclude NAMES` in a notebook keeps variables out."
+        ),
+    )
+
+
+def _chosen_variables(caller: Caller, working: Working, parsed: Parsed) -> list[carrying.Carried]:
+    """The variables that the owner has looked at and said to publish; none where nothing was said of them."""
+    code = parsed.one("--with-state")
+    if code is None:
+        if parsed.words:
+            raise OptionError(f"{parsed.words[0]!r} goes with --state or --with-state, as a notebook with variables.")
+        return []
+    if parsed.given("--private"):
+        raise OptionError("--private and --with-state don't go together: what nobody sees carries nothing.")
+    carried = carrying.carried(working, parsed.words)
+    if not carried or carrying.code_of(carried) != code:
+        shown = caller.command(" ".join(["project publish --state", *map(shlex.quote, parsed.words)]))
+        raise ProjectError(
+            f"That is not the code of the variables that are saved now, which {shown} lists. Nothing was published."
+        )
+    return carried
 
 
 def snapshot(caller: Caller, parsed: Parsed) -> Result:

@@ -45,11 +45,15 @@ OPEN = Usage(
 PUBLISH = Usage(
     magic="%project publish",
     summary="Decide who sees the project that you are in, and can fork it, as it is now.",
+    words="[NOTEBOOKS]",
+    words_help="With --state or --with-state: the notebooks whose variables are meant. Default: all of the project's.",
     options=(
         Option("--hub", "", "Everybody who can sign in to this hub. The default."),
         Option("--public", "", "Everybody who can reach this hub, also without signing in."),
         Option("--team", "GROUP", "The members of one of your groups."),
         Option("--private", "", "Nobody any more. Forks that were made stay."),
+        Option("--state", "", "Publish nothing; list the variables that could go with it, and the code that says so."),
+        Option("--with-state", "CODE", "Let the variables that --state has listed go with it."),
     ),
     example="%project publish --team vision",
 )
@@ -128,6 +132,7 @@ FORK = Usage(
     words="OWNER/NAME [as NAME]",
     words_help="The project to fork, and a name for the fork. Default: the same name.",
     options=(
+        Option("--with-state", "", "Let its notebooks begin with the variables that were published with it."),
         Option("--status", "", "What has changed in the fork that you are in, and in its parent."),
         Option("--sync", "", "Merge what the parent has published since."),
         Option("--ours", "PATH", "Where both have changed this path, keep yours. May be repeated.", repeat=True),

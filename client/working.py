@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from regrow.client.large_files import HubLargeFiles
 from regrow.projects import create as creating
 from regrow.projects.errors import NotAProject, ProjectError
 from regrow.projects.git import GitError, git
+from regrow.projects.pointers import Pointer
 from regrow.projects.snapshot import REFS, Taken, take
 from regrow.projects.states import make_state, push_state
 
@@ -163,12 +164,22 @@ def settle(hub: HubClient, folder: Path, model: Model) -> Working:
     return Working(folder, model["owner"], model["name"])
 
 
-def snapshot(hub: HubClient, working: Working, progress: Progress, name: str = "", reason: str = "hand") -> Sent:
-    """Take a snapshot and send it to the hub. Raises `ProjectError` or `HubError`; what was taken here is kept."""
+def snapshot(
+    hub: HubClient,
+    working: Working,
+    progress: Progress,
+    name: str = "",
+    reason: str = "hand",
+    variables: Mapping[str, Pointer] | None = None,
+) -> Sent:
+    """Take a snapshot and send it to the hub, with `variables` by notebook, which the hub has.
+
+    Raises `ProjectError` or `HubError`; what was taken here is kept.
+    """
     progress("Taking a snapshot")
     files = working.large_files(hub)
     taken = take(working.folder, files, reason, name, progress=lambda path, size: progress(f"Keeping {path}"))
-    state = make_state(working.folder, taken.snapshot)
+    state = make_state(working.folder, taken.snapshot, variables)
     progress("Sending it to the hub")
     push_state(working.folder, hub.git_url(working.owner, working.name), state, hub.git_environment)
     about = {
@@ -196,9 +207,20 @@ def as_now(hub: HubClient, working: Working) -> Iterator[str]:
             git(working.folder, "update-ref", "-d", f"{REFS}/{taken.snapshot.id}", taken.snapshot.commit)
 
 
-def publish(hub: HubClient, working: Working, visibility: str, team: str, progress: Progress) -> Published:
-    """Let others see the project as it is now; `private`: nobody any more. Raises `ProjectError` or `HubError`."""
-    sent = snapshot(hub, working, progress, reason="publish") if visibility != "private" else None
+def publish(
+    hub: HubClient,
+    working: Working,
+    visibility: str,
+    team: str,
+    progress: Progress,
+    variables: Mapping[str, Pointer] | None = None,
+) -> Published:
+    """Let others see the project as it is now, with `variables` by notebook; `private`: nobody any more.
+
+    Raises `ProjectError` or `HubError`.
+    """
+    seen = visibility != "private"
+    sent = snapshot(hub, working, progress, reason="publish", variables=variables) if seen else None
     wanted = {"visibility": visibility, "team": team, "snapshot": sent.model["id"] if sent else ""}
     return Published(hub.publish(working.owner, working.name, wanted, progress), sent)
 

@@ -104,10 +104,28 @@ def _start_session(shell: Any) -> Any:
         from .nosave import Watch
 
         session.teller.show_restored = _show_restored
+        _offer_what_came(session)
         watch = Watch(shell, session)
         shell.events.register("pre_run_cell", watch.before)
         shell.events.register("post_run_cell", watch.after)
     return session
+
+
+def _offer_what_came(session: Any) -> None:
+    """Where a fork's notebook has nothing saved, it begins with what its parent's owner has published of it."""
+    folder = os.path.dirname(session.notebook)  # noqa: PTH120 (nothing to import)
+    while folder not in ("/", ""):
+        if os.path.exists(f"{folder}/.git/regrow/with_state.json"):  # noqa: PTH110
+            break
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    else:
+        return
+    if os.environ.get("REGROW_RESTORE") != "no":
+        import asyncio
+
+        from .forked import begin
+
+        asyncio.get_event_loop().call_soon(begin, session)
 
 
 def _show_restored(heading: str, lost: list[Any], problems: list[str]) -> None:

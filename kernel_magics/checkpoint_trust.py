@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from regrow.client.options import Parsed
-from regrow.client.result import Result, say
+from regrow.client.result import Result, joined, say, warn
 from regrow.state import trust as trusting
 from regrow.state.session import Session
+
+from . import forked
 
 
 def trust(session: Session, parsed: Parsed) -> Result:
@@ -14,8 +16,11 @@ def trust(session: Session, parsed: Parsed) -> Result:
         owners = trusting.trusted(session.directory)
         return say(f"Trusted: {', '.join(owners)}." if owners else "Nobody is trusted.")
     (owner,) = parsed.words
+    if owner in trusting.trusted(session.directory):
+        return say(f"{owner} is trusted already.")
     trusting.trust(session.directory, owner)
-    return say(f"Variables that come with forks of {owner}'s projects are loaded from now on.")
+    said = say(f"Variables that come with forks of {owner}'s projects are loaded from now on.")
+    return joined(said, warn(forked.load_if_of(session, owner)))
 
 
 def untrust(session: Session, parsed: Parsed) -> Result:

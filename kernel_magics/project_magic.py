@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from regrow.client.caller import Caller
@@ -36,12 +37,21 @@ def run_line(name: str, line: str) -> None:
         words = shlex.split(line)
     except ValueError as error:
         raise OptionError(f"The line of %{name} cannot be read: {str(error).lower()}. Close the quotes.") from None
+    _save_for(words)
     try:
         show_live(lambda progress: run(name, words, Caller("%", progress)))
     except REFUSALS as error:
         raise CommandError("\n".join(map(printable, str(error).split("\n")))) from None
     except KeyboardInterrupt:
         raise CommandError("It was stopped. Run it again to complete it.") from None
+
+
+def _save_for(words: list[str]) -> None:
+    """What is published of this notebook's variables is what they are now."""
+    session: Any = getattr(get_ipython(), "regrow_session", None)
+    asked = {word.partition("=")[0] for word in words}
+    if session is not None and words[:1] == ["publish"] and asked & {"--state", "--with-state"}:
+        session.save("publish")
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -45,7 +45,20 @@ def for_others(manifest: Manifest, project: Path, sources: set[str]) -> Manifest
     directory = _relative(str(manifest.process.get("directory") or ""), project)
     if directory is not None:
         process["directory"] = directory
-    return replace(manifest, notebook="", cells=cells, process=process, reason="publish")
+    excluded = set(manifest.excluded)
+    missing = [each for each in manifest.missing if each.name not in excluded]
+    known = {*manifest.names, *(each.name for each in missing)}
+    made_by = {name: cell for name, cell in manifest.made_by.items() if name in known}
+    return replace(
+        manifest,
+        notebook="",
+        reason="publish",
+        cells=cells,
+        process=process,
+        missing=missing,
+        made_by=made_by,
+        excluded=[],
+    )
 
 
 def at_home(manifest: Manifest, project: Path) -> Manifest:
