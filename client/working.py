@@ -176,9 +176,22 @@ def snapshot(
 
     Raises `ProjectError` or `HubError`; what was taken here is kept.
     """
+    return _send(hub, working, _take(hub, working, progress, name, reason), progress, variables)
+
+
+def _take(hub: HubClient, working: Working, progress: Progress, name: str, reason: str) -> Taken:
     progress("Taking a snapshot")
     files = working.large_files(hub)
-    taken = take(working.folder, files, reason, name, progress=lambda path, size: progress(f"Keeping {path}"))
+    return take(working.folder, files, reason, name, progress=lambda path, size: progress(f"Keeping {path}"))
+
+
+def _send(
+    hub: HubClient,
+    working: Working,
+    taken: Taken,
+    progress: Progress,
+    variables: Mapping[str, Pointer] | None = None,
+) -> Sent:
     state = make_state(working.folder, taken.snapshot, variables)
     progress("Sending it to the hub")
     push_state(working.folder, hub.git_url(working.owner, working.name), state, hub.git_environment)
@@ -247,13 +260,21 @@ def fork(hub: HubClient, owner: str, name: str, new_name: str, progress: Progres
     folder = projects_folder() / name
     wanted = ""
     if source["is_own"] and (folder / _ABOUT).exists():
-        wanted = snapshot(hub, of_folder(folder), progress, reason="fork").model["id"]
+        wanted = _sent_now(hub, of_folder(folder), source["published"], progress)
     made = hub.fork(owner, name, new_name, wanted, progress)
     forked = projects_folder() / made["project"]["name"]
     missing = lacking(made["snapshot"]["environment"])
     if any(missing.values()):
         (forked / PACKAGES).write_text(json.dumps({"reason": f"{owner}/{name} has them", **missing}))
     return Forked(of_folder(forked), made["project"], made["snapshot"], missing)
+
+
+def _sent_now(hub: HubClient, working: Working, published: Model | None, progress: Progress) -> str:
+    """The id of a snapshot of the project as it is now, which the hub has."""
+    taken = _take(hub, working, progress, "", "fork")
+    if published and not taken.is_new and published["id"] == taken.snapshot.id:
+        return taken.snapshot.id  # to send it again would take longer than the fork
+    return str(_send(hub, working, taken, progress).model["id"])
 
 
 def _branch(folder: Path) -> str:

@@ -301,6 +301,10 @@ def test_a_fork_of_ones_own_is_what_it_is_now_in_a_snapshot_of_its_own(hub, face
     assert state(hub.projects("ada") / "mine") == state(faces.folder)
     with hub.client("ada") as client:
         assert [each["reason"] for each in client.snapshots("ada", "faces")] == ["fork"]
+        command("ada", "project publish", "faces")
+        command("ada", "fork ada/faces as another")
+        assert len(client.snapshots("ada", "faces")) == 1
+    assert state(hub.projects("ada") / "another") == state(faces.folder)
 
 
 def test_packages_that_a_fork_lacks_are_said_with_the_way_to_get_them(hub, faces, command):
