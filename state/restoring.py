@@ -42,10 +42,8 @@ def restore(session: Session, when: str = "", checkpoints: Checkpoints | None = 
 
 def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> Restored:
     """Make the kernel of `session` what `manifest` says. Whoever calls it answers for that it is trusted."""
-    states: dict[str, Any] = {}
-    if manifest.generators is not None:
-        states = pickle.loads(checkpoints.blob(manifest, manifest.generators))
-    problems = process.apply(manifest.process)
+    states, problems = _generators(manifest, checkpoints)
+    problems += process.apply(manifest.process)
     variables = session.variables
     for name in variables.snapshot():
         del variables[name]
@@ -55,6 +53,16 @@ def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> 
     session.adopt(manifest, loader, states)
     session.load_ahead()
     return Restored(manifest, len(manifest.names), problems)
+
+
+def _generators(manifest: Manifest, checkpoints: Checkpoints) -> tuple[dict[str, Any], list[str]]:
+    """The states of random generators, and problems with them, which cost no variable."""
+    if manifest.generators is None:
+        return {}, []
+    try:
+        return pickle.loads(checkpoints.blob(manifest, manifest.generators)), []
+    except Exception as error:  # a NumPy that names its parts otherwise, say
+        return {}, [f"Random numbers begin anew: the states of their generators can't be read ({error})."]
 
 
 def _put_history_back(shell: Any, manifest: Manifest) -> None:
