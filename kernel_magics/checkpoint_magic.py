@@ -150,7 +150,7 @@ def _restore(session: Session, parsed: Parsed) -> Result:
     checkpoints = Checkpoints(session.directory)  # the variables are loaded from it later
     entry = history.find(checkpoints, session.notebook, _when(parsed), session.now())
     manifest = checkpoints.read(session.notebook, entry)
-    if problem := session.save("restore"):
+    if problem := session.save("restore", everything=True):
         raise CheckpointError(f"{problem} Nothing was restored, as what is here would be lost.")
     last = checkpoints.entries(session.notebook)[-1]
     restored = restoring.put_back(session, manifest, checkpoints)

@@ -72,7 +72,9 @@ def _owner(waiting: Waiting) -> tuple[str, bool]:
 def _load(session: Session, waiting: Waiting, owner: str) -> None:
     bundle = Bundle(waiting.file, waiting.digest)  # open for as long as something of it may be loaded
     manifest = at_home(bundle.manifest, waiting.project.folder)
-    there = dict(session.variables.snapshot())
+    # What stands for a value of the user's own would be lost with what it stands for.
+    session.load(list(session.variables.snapshot()))
+    there = session.variables.snapshot()
     # It reads as `Checkpoints` do.
     restored = restoring.put_back(session, manifest, cast(Checkpoints, bundle))
     for name, value in there.items():

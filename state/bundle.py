@@ -25,7 +25,7 @@ from regrow.store.recipe import Recipe
 
 _MAGIC = b"regrowB\x01"
 _DIGEST_BYTES = 32
-_MOST_MANIFEST_BYTES = 1024 * 1024 * 1024
+_MOST_MANIFEST_BYTES = 512 * 1024 * 1024
 
 
 class BundleDamaged(StateError):
@@ -89,9 +89,15 @@ def write(output: BinaryIO, manifest: Manifest, checkpoints: Checkpoints) -> str
 
 
 def digest_of(file: Path) -> str:
-    """The digest that authenticates the bundle in `file`, without reading its content. Raises `BundleDamaged`."""
-    with Bundle(file) as bundle:
-        return bundle.digest
+    """The digest that authenticates the bundle in `file`: nothing else in it is looked at, as nobody trusts it yet.
+
+    Raises `BundleDamaged` or `OSError`.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _read_about(descriptor, file.name)[0]
+    finally:
+        os.close(descriptor)
 
 
 class Bundle:
@@ -104,7 +110,10 @@ class Bundle:
         self.name = file.name
         self._file = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            self.digest, self.manifest, start = self._read_about(expected)
+            self.digest, body, start = _read_about(self._file, self.name)
+            if expected and self.digest != expected:
+                raise BundleDamaged(f"{self.name} is not the one that came with the fork: nothing of it is loaded.")
+            self.manifest = parse(body)
             self._places: dict[bytes, int] = {}
             for key, size in _chunks(self.manifest):
                 self._places[key] = start
@@ -167,29 +176,29 @@ class Bundle:
         if damaged:
             _leave_out(manifest, damaged, f"what {self.name} has of it is damaged")
 
-    def _read_about(self, expected: str) -> tuple[str, Manifest, int]:
-        begin = len(_MAGIC) + _DIGEST_BYTES
-        start = os.pread(self._file, begin + HEAD_BYTES, 0)
-        if len(start) != begin + HEAD_BYTES or not start.startswith(_MAGIC):
-            raise BundleDamaged(f"{self.name} is not a file of variables that this version can read.")
-        try:
-            length = body_length(start[begin:])
-        except StateError as error:
-            raise BundleDamaged(f"{self.name} can't be read: its head was changed.") from error
-        if length > min(_MOST_MANIFEST_BYTES, os.fstat(self._file).st_size):
-            raise BundleDamaged(f"{self.name} can't be read: its head was changed.")
-        body = os.pread(self._file, length, begin + HEAD_BYTES)
-        digest = blake3(start[begin:] + body)
-        if digest.digest() != start[len(_MAGIC) : begin]:
-            raise BundleDamaged(f"{self.name} was changed after it was written: nothing of it is loaded.")
-        if expected and digest.hexdigest() != expected:
-            raise BundleDamaged(f"{self.name} is not the one that came with the fork: nothing of it is loaded.")
-        return digest.hexdigest(), parse(body), begin + HEAD_BYTES + length
-
     def _fill(self, key: bytes, chunk: memoryview) -> None:
         start = self._places.get(key)
         if start is None or os.preadv(self._file, [chunk], start) != chunk.nbytes or blake3(chunk).digest() != key:
             raise ChunkDamaged(f"{self.name} was changed after it was written.")
+
+
+def _read_about(file: int, name: str) -> tuple[str, bytes, int]:
+    """The digest of the bundle that is open as `file`, its manifest, and where its chunks begin."""
+    begin = len(_MAGIC) + _DIGEST_BYTES
+    start = os.pread(file, begin + HEAD_BYTES, 0)
+    if len(start) != begin + HEAD_BYTES or not start.startswith(_MAGIC):
+        raise BundleDamaged(f"{name} is not a file of variables that this version can read.")
+    try:
+        length = body_length(start[begin:])
+    except StateError as error:
+        raise BundleDamaged(f"{name} can't be read: its head was changed.") from error
+    if length > min(_MOST_MANIFEST_BYTES, os.fstat(file).st_size):
+        raise BundleDamaged(f"{name} can't be read: its head was changed.")
+    body = os.pread(file, length, begin + HEAD_BYTES)
+    digest = blake3(start[begin:] + body)
+    if digest.digest() != start[len(_MAGIC) : begin]:
+        raise BundleDamaged(f"{name} was changed after it was written: nothing of it is loaded.")
+    return digest.hexdigest(), body, begin + HEAD_BYTES + length
 
 
 def _chunks(manifest: Manifest) -> Iterator[tuple[bytes, int]]:

@@ -122,6 +122,23 @@ def test_a_fork_begins_with_the_variables_once_their_owner_is_trusted(
     assert last.ok("weights[5], name, y").result == "(np.float64(5.0), 'ada', 1)"
 
 
+def test_what_the_user_has_saved_before_they_trust_stays(kernel_of: Any, faces: Any) -> None:
+    adas = kernel_of("ada", "faces")
+    adas.ok(f"{MAKE}\nname = 'ada'")
+    publish(adas)
+    kernel_of("bob", "").ok("%fork ada/faces as mine --with-state")
+    first = kernel_of("bob", "mine")
+    first.ok("own, name = [1], 'bob'")
+    assert first.ok("print(get_ipython().regrow_session.save('test'), end='')").stdout == ""
+    kill(first)
+    second = kernel_of("bob", "mine")
+    second.ok("%checkpoint trust ada")
+    assert second.ok("own, name, weights[2]").result == "([1], 'bob', np.float64(2.0))"
+    assert second.ok("print(get_ipython().regrow_session.save('test'), end='')").stdout == ""
+    kill(second)
+    assert kernel_of("bob", "mine").ok("own, name, weights[2]").result == "([1], 'bob', np.float64(2.0))"
+
+
 def test_a_fork_that_did_not_ask_for_them_begins_with_none(kernel_of: Any, faces: Any, hub: Any) -> None:  # noqa: F811
     adas = kernel_of("ada", "faces")
     adas.ok(MAKE)
