@@ -251,7 +251,8 @@ class Autosave:
             with opened(directory) as checkpoints:
                 if bring_in is not None:
                     bring_in(checkpoints)
-                return saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
+                saved = saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
+                return saved.shortened(request.before)
 
         since, self._unsaved_since = self._unsaved_since, None
         checked, self._unchecked = self._unchecked, self._unchecked and not everything
@@ -264,7 +265,7 @@ class Autosave:
                 self._rest_until = self._last_end + REST_FACTOR * duration
                 if isinstance(outcome.result, saving.Saved):
                     self._rest_until += outcome.result.new_bytes / MOST_BYTES_PER_S
-                    self._saved(outcome.result, duration)
+                    self._saved(outcome.result.whole(request.before), duration)
                 else:
                     # All of it is still to be saved.
                     record.mark(changed)

@@ -7,12 +7,11 @@ BLAKE3, so its HMAC authenticates everything.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regrow.state.errors import NotTrusted, StateError
@@ -23,6 +22,9 @@ _HEAD = struct.Struct("<8sQ32s")
 _MAGIC = b"regrowS\x01"
 
 DATA, DEFINITION, MODULE = "data", "definition", "module"
+
+
+_NOTHING = Recipe(0, b"")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,15 @@ class Group:
     readonly: list[bool] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    _encoded: str = field(default="", init=False, compare=False, repr=False)
+
+    @property
+    def encoded(self) -> str:
+        """The group as JSON, made once: most groups are in one manifest after the other. Not to be changed after it."""
+        if not self._encoded:
+            fields = {name: value for name, value in vars(self).items() if name != "_encoded"}
+            self._encoded = json.dumps(fields, separators=(",", ":"), default=vars)
+        return self._encoded
 
 
 @dataclass
@@ -102,6 +113,29 @@ class Manifest:
         """How large the variables are, in bytes."""
         return sum(group.size for group in self.groups)
 
+    def forget_unused_recipes(self) -> None:
+        """Let go of the recipes that no group refers to. Numbers change only where most of them are such."""
+        blobs = [blob for group in self.groups for blob in (*group.buffers, group.pickle) if blob is not None]
+        used = {blob.recipe for blob in [*blobs, *([self.generators] if self.generators else [])]}
+        if 2 * len(used) >= len(self.recipes):
+            self.recipes = [recipe if n in used else _NOTHING for n, recipe in enumerate(self.recipes)]
+            return
+        numbers = {old: new for new, old in enumerate(sorted(used))}
+        self.recipes = [self.recipes[old] for old in numbers]
+
+        def renumbered(blob: Blob) -> Blob:
+            return replace(blob, recipe=numbers[blob.recipe])
+
+        self.groups = [
+            replace(
+                group,
+                pickle=group.pickle and renumbered(group.pickle),
+                buffers=[renumbered(blob) for blob in group.buffers],
+            )
+            for group in self.groups
+        ]
+        self.generators = self.generators and renumbered(self.generators)
+
     @property
     def names(self) -> list[str]:
         """The names that it has."""
@@ -110,11 +144,12 @@ class Manifest:
 
 def encode(manifest: Manifest, key: bytes) -> bytes:
     """The manifest as bytes, authenticated with `key`."""
-    fields = {**asdict(manifest), "format": FORMAT}
-    fields["recipes"] = [
-        {"size": recipe.size, "entries": base64.b85encode(recipe.entries).decode()} for recipe in manifest.recipes
-    ]
-    body = json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    fields = {**vars(manifest), "format": FORMAT}
+    del fields["groups"]
+    fields["recipes"] = [{"size": recipe.size, "entries": recipe.entries.hex()} for recipe in manifest.recipes]
+    text = json.dumps(fields, separators=(",", ":"), default=vars)
+    groups = ",".join(group.encoded for group in manifest.groups)
+    body = f'{text[:-1]},"groups":[{groups}]}}'.encode("utf-8", "surrogatepass")
     return _HEAD.pack(_MAGIC, len(body), hmac.digest(key, body, hashlib.sha256)) + body
 
 
@@ -143,7 +178,7 @@ def parse(body: bytes) -> Manifest:
         fields["missing"] = [Missing(**each) for each in fields["missing"]]
         fields["cells"] = [Cell(**each) for each in fields["cells"]]
         fields["generators"] = fields["generators"] and Blob(**fields["generators"])
-        fields["recipes"] = [Recipe(each["size"], base64.b85decode(each["entries"])) for each in fields["recipes"]]
+        fields["recipes"] = [Recipe(each["size"], bytes.fromhex(each["entries"])) for each in fields["recipes"]]
         return Manifest(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise StateError("It is not a checkpoint that this version can read.") from error

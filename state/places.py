@@ -40,6 +40,12 @@ def status_file(directory: Path, notebook: Path) -> Path:
     return directory / "status" / f"{key_of(notebook)}.json"
 
 
+def make_private(directory: Path) -> None:
+    """Make a folder that nobody else can look into, if it is not there."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
 def users_key(directory: Path) -> bytes:
     """The key that authenticates this user's checkpoints (32 bytes), made at first use in a file of mode 0600."""
     file = directory / "key"
@@ -47,7 +53,7 @@ def users_key(directory: Path) -> bytes:
         key = file.read_bytes()
         if len(key) == KEY_BYTES:
             return key
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(directory)
     made = directory / f"key-{secrets.token_hex(8)}"
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -35,6 +35,8 @@ WORTH = 0.8
 MOST_CHECKPOINTS = 50
 MOST_TIMES = 2
 MOST_BYTES = 256 * 1024 * 1024
+#: A save that wrote less has no need to look for older ones that may go.
+PRUNE_AFTER_BYTES = 1024 * 1024
 _DISPLAYED_AS = {"builtins": "", "__main__": ""}
 
 
@@ -73,6 +75,17 @@ class Saved:
     manifest: Manifest
     new_bytes: int
 
+    def shortened(self, before: Manifest | None) -> Saved:
+        """The same without the groups that `before` has, for another process that has it too."""
+        numbers = {id(group): number for number, group in enumerate(before.groups)} if before else {}
+        groups: list[Any] = [numbers.get(id(group), group) for group in self.manifest.groups]
+        return replace(self, manifest=replace(self.manifest, groups=groups))
+
+    def whole(self, before: Manifest | None) -> Saved:
+        """What was `shortened`, as it was."""
+        groups = [before.groups[each] if before and isinstance(each, int) else each for each in self.manifest.groups]
+        return replace(self, manifest=replace(self.manifest, groups=groups))
+
 
 def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[str]], None]) -> Saved:
     """Write a checkpoint. `working_on` is told the names of each group before it is begun; in the end, an empty list.
@@ -83,7 +96,9 @@ def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[
         saver = _Saver(request, checkpoints, writer, working_on)
         manifest = saver.run()
         checkpoints.keep(writer, manifest, request.notebook)
-    checkpoints.prune(request.notebook, MOST_CHECKPOINTS, MOST_TIMES * manifest.size + MOST_BYTES)
+    if saver.new_bytes > PRUNE_AFTER_BYTES or len(checkpoints.entries(request.notebook)) > MOST_CHECKPOINTS:
+        most = MOST_CHECKPOINTS * 3 // 4
+        checkpoints.prune(request.notebook, most, MOST_TIMES * manifest.size + MOST_BYTES)
     note_written(checkpoints.directory, saver.new_bytes)
     return Saved(manifest, saver.new_bytes)
 
@@ -96,8 +111,9 @@ class _Saver:
         self.checkpoints = checkpoints
         self.writer = writer
         self.working_on = working_on
-        self.recipes: list[Recipe] = []
-        self.known: dict[Recipe, int] = {}
+        # Groups that stay as they are refer to the recipes of before by number.
+        self.recipes: list[Recipe] = list(request.before.recipes) if request.before else []
+        self.known = {recipe: number for number, recipe in enumerate(self.recipes)}
         self.small = bytearray()
         self.groups: list[Group] = []
         self.missing: list[Missing] = []
@@ -134,7 +150,7 @@ class _Saver:
             still = [name for name in group.names if name in request.pending or name in request.namespace]
             untouched = [name for name in still if name not in request.names and name not in request.skip]
             if untouched and (len(untouched) == len(still) or request.pending.intersection(group.names)):
-                self._take_over(replace(group, names=untouched), request.before)
+                self.groups.append(group if untouched == group.names else replace(group, names=untouched))
             for name in group.names:
                 others[name] = group
         for missing in request.before.missing:
@@ -142,13 +158,6 @@ class _Saver:
             if unseen and missing.name not in request.skip:
                 self.missing.append(missing)
         return others
-
-    def _take_over(self, group: Group, manifest: Manifest) -> None:
-        def moved(blob: Blob) -> Blob:
-            return replace(blob, recipe=self._recipe(manifest.recipes[blob.recipe]))
-
-        pickle = group.pickle and moved(group.pickle)
-        self.groups.append(replace(group, pickle=pickle, buffers=[moved(each) for each in group.buffers]))
 
     def _recipe(self, recipe: Recipe) -> int:
         if recipe not in self.known:
@@ -227,8 +236,8 @@ class _Saver:
         group.digest = blake3(pickled).hexdigest()
         recipes = [self.writer.put(view) for view in views]
         if (same := before.get(group.names[0])) and self._is_same(same, group, recipes):
-            assert request.before is not None
-            self._take_over(replace(group, pickle=same.pickle, buffers=same.buffers), request.before)
+            group.pickle, group.buffers = same.pickle, same.buffers
+            self.groups.append(group)
             return
         group.buffers = [Blob(self._recipe(recipe), 0, recipe.size) for recipe in recipes]
         group.pickle = self._put(pickled)
@@ -286,7 +295,7 @@ class _Saver:
         for group in self.groups:
             if group.pickle and group.pickle.recipe == -1:
                 group.pickle = replace(group.pickle, recipe=number)
-        return Manifest(
+        manifest = Manifest(
             notebook=str(request.notebook),
             at=request.at,
             reason=request.reason,
@@ -301,6 +310,8 @@ class _Saver:
             generators=replace(generators, recipe=number) if generators.recipe == -1 else generators,
             recipes=self.recipes,
         )
+        manifest.forget_unused_recipes()
+        return manifest
 
 
 _LARGE = 256 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.state.manifest import Missing
-from regrow.state.places import status_file
+from regrow.state.places import make_private, status_file
 
 SAVING, SAVED, FAILED, IDLE = "saving", "saved", "failed", "idle"
 
@@ -47,7 +47,8 @@ class Status:
     def write_for(self, directory: Path, notebook: Path) -> None:
         """Put it where `status_file` says: those who read it see all of it or what was there before."""
         file = status_file(directory, notebook)
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(directory)
+        file.parent.mkdir(exist_ok=True)
         new = file.with_name(f"{file.name}.{os.getpid()}")
         new.write_text(json.dumps(self.as_json()))
         new.replace(file)
