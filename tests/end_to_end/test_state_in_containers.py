@@ -96,7 +96,7 @@ async def test_a_kernel_that_hangs_holds_a_stop_for_no_longer_than_the_grace(
             assert container.exec_run(["kill", "-STOP", pid]).exit_code == 0
             started = time.monotonic()
             await api.stop_server(user)
-            assert 10 < time.monotonic() - started < 15 + 10
+            assert 10 < time.monotonic() - started < 15 + 20
             await api.start_server(user, {})
             await notebook.open()
             await notebook.check("before it hung")
