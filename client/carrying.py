@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ from regrow.state.places import state_dir
 
 #: Below the .git of a fork that was made with its parent's variables: the digest of each notebook's, by its path.
 MARK = Path(".git/regrow/with_state.json")
+
+# No publication takes longer.
+_LONGEST_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def kept_by_hub(
     """
     # The hub reads large files there and nowhere else. Beside those that came with a fork, which may be in use.
     place = working.folder / FOLDER / f".{secrets.token_hex(8)}"
+    _remove_left_over(place.parent)
     try:
         files = {each.notebook: _write(place, number, each, working, progress) for number, each in enumerate(wanted)}
         by_path = {str(file.relative_to(working.folder)): notebook for notebook, file in files.items()}
@@ -156,6 +161,13 @@ def waiting_for(notebook: Path) -> Waiting | None:
 def parent_of(hub: HubClient, project: Working) -> str:
     """OWNER/NAME of the project that `project` is a fork of, as the hub has it; "" where there is none to see."""
     return str(hub.project(project.owner, project.name)["parent"])
+
+
+def _remove_left_over(folder: Path) -> None:
+    """What a process that was killed has left."""
+    for each in folder.glob(".*"):
+        if time.time() - each.lstat().st_mtime > _LONGEST_S:
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _notebooks(folder: Path) -> Iterator[str]:

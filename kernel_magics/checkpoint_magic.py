@@ -118,6 +118,7 @@ def _save(session: Session, parsed: Parsed) -> Result:
         raise CheckpointError(problem)
     manifest, status = session.manifest, session.status
     assert manifest is not None
+    session.teller.shown(manifest.missing)
     heading = (
         f"Saved: {checkpoint_views.count(len(manifest.names), 'variable')}, {size_text(manifest.size)}, "
         f"of which {size_text(status.new_bytes)} are new."

@@ -167,7 +167,9 @@ def _uses(session: Session, name: str) -> list[str]:
     if session.loader is not None and (known := session.loader.uses(name)):
         return list(known)
     value = session.variables.snapshot().get(name)
-    return [each for code in codes_of(value) for each in names_in_code(code)]
+    kind = type(value)
+    code = [*codes_of(value), *(codes_of(kind) if kind.__module__ == "__main__" else ())]
+    return [each for one in code for each in names_in_code(one)]
 
 
 def _transformed(shell: Any) -> Callable[[str], ast.AST | None]:

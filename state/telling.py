@@ -36,11 +36,16 @@ class Teller:
         """Say of each variable that is not kept, or comes back different, why."""
         for missing in manifest.missing:
             if missing.name not in manifest.excluded:
-                self.once(missing.name, missing.reason, f"regrow: {missing.name} is not saved: {missing.reason}.")
+                self.once(missing.name, missing.reason, _not_saved(missing))
         for group in manifest.groups:
             for name, note in group.notes.items():
                 if "different" in note:
                     self.once(name, note, f"regrow: {name} is saved, but {note}.")
+
+    def shown(self, lost: list[Missing]) -> None:
+        """That `lost` is not kept was shown in another way, and needs no more telling."""
+        said = {_not_saved(missing) for missing in lost}
+        self._waiting = [message for message in self._waiting if message not in said]
 
     def now(self) -> None:
         """Say all that waits."""
@@ -59,3 +64,7 @@ class Teller:
         if lost:
             lines.append("Run %checkpoint rerun to run the cells that make them again.")
         self.tell("\n".join([*lines, *problems]))
+
+
+def _not_saved(missing: Missing) -> str:
+    return f"regrow: {missing.name} is not saved: {missing.reason}."

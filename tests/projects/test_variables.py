@@ -77,6 +77,20 @@ def test_a_state_never_has_others_than_those_it_is_made_with(project, files):
     assert ".regrow" not in "".join(names(project, make_state(project, take(project, files).snapshot).tree))
 
 
+def test_only_pointers_are_variables_whatever_a_stranger_has_put_there(project, files):
+    blob = git(project, "hash-object", "-w", "--stdin", input=b"../../secret").decode().strip()
+    pointer = git(project, "hash-object", "-w", "--stdin", input=VARIABLES["n.ipynb"].encode()).decode().strip()
+    entries = f"120000 blob {blob}\tlink.state\n100644 blob {blob}\tplain.state\n100644 blob {pointer}\tn.ipynb.state\n"
+    for name in ("state", ".regrow"):
+        made = git(project, "mktree", input=entries.encode()).decode().strip()
+        entries = f"040000 tree {made}\t{name}\n"
+    tree = git(project, "mktree", input=entries.encode()).decode().strip()
+    assert variables_of(project, tree) == {".regrow/state/n.ipynb.state": VARIABLES["n.ipynb"]}
+    assert names(project, own_files(project, tree)) == []
+    as_link = git(project, "mktree", input=f"120000 blob {blob}\t.regrow\n".encode()).decode().strip()
+    assert variables_of(project, as_link) == {} and own_files(project, as_link) == as_link
+
+
 def test_others_in_the_same_folder_stay(project, files):
     (project / ".regrow").mkdir()
     (project / ".regrow/mine").write_text("mine")

@@ -109,6 +109,13 @@ def test_only_the_cells_that_are_needed_run_again(notebook: Notebook) -> None:
         assert kernel.ok("get_ipython().regrow_session.record.made_by['gen']").result == "4"
 
 
+def test_what_a_method_of_the_notebooks_reads_is_made_too(notebook: Notebook) -> None:
+    cells = ("base = (n for n in range(9))", "class Tool:\n    def take(self):\n        return (n + 1 for n in base)")
+    with across_kernels(notebook, *cells, "tool = Tool()", "taken = tool.take()") as kernel:
+        kernel.ok("%checkpoint rerun taken")
+        assert kernel.ok("next(taken), 'base' in globals()").result == "(1, True)"
+
+
 def test_a_cell_that_fails_ends_it_and_says_what_is_still_missing(notebook: Notebook) -> None:
     cells = ("flag = []", "if flag: raise OSError('not now')\ngen = (n for n in range(3))", "late = (n for n in gen)")
     with across_kernels(notebook, *cells, "flag.append(1)") as kernel:
