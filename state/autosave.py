@@ -108,6 +108,18 @@ class Autosave:
         self._unsaved_since = self._unsaved_since or time.monotonic()
         self._schedule()
 
+    def save_again(self) -> None:
+        """Wait for a save that is under way, and save what there is once more. May be called from another thread."""
+        child = self._child
+        if child is not None:
+            child.finished.wait()
+        self._unsaved_since = self._unsaved_since or time.monotonic()
+        self._rest_until = 0.0
+        self._status.state, self._status.saved_at = IDLE, None
+        self.write_status()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._schedule)
+
     def nothing_changed(self) -> None:
         """The record is what was saved last."""
         self._unsaved_since, self._unchecked = None, False

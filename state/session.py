@@ -14,6 +14,7 @@ from typing import Any
 from regrow.state import generators
 from regrow.state.autosave import Autosave
 from regrow.state.cells import Usage
+from regrow.state.errors import NotSaved
 from regrow.state.manifest import Cell, Manifest, Missing
 from regrow.state.names import Variables
 from regrow.state.record import Record
@@ -125,11 +126,28 @@ class Session:
         self.autosave.something_changed()
 
     def move(self, notebook: Path) -> None:
-        """The notebook has another name now."""
+        """The notebook has another name now, and so has what is kept of it: whoever renamed it has seen to that.
+
+        Called on another thread than that of the cells.
+        """
+        old = self.notebook
+        if notebook == old:
+            return
         with self.record.lock:
-            self.status.remove_for(self.directory, self.notebook)
+            self.status.remove_for(self.directory, old)
             self.autosave.notebook = notebook
-            self.autosave.write_status()
+        # A save that was under way keeps its checkpoint under the old name.
+        self.autosave.save_again()
+        if not old.exists():
+            self._drop(old)
+
+    def _drop(self, notebook: Path) -> None:
+        from regrow.state.checkpoints import opened
+
+        with opened(self.directory) as checkpoints:
+            for entry in checkpoints.entries(notebook):
+                with contextlib.suppress(NotSaved):
+                    checkpoints.drop(notebook, entry)
 
     def close(self) -> None:
         """Save no longer by itself."""

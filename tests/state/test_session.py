@@ -167,3 +167,20 @@ def test_an_object_that_is_nested_deeply(notebook: Notebook) -> None:
     with across_kernels(notebook, make) as kernel:
         measure = "n, d = 0, deep\nwhile d:\n    n, d = n + 1, d[0]\nn"
         assert kernel.ok(measure).result == "3000"
+
+
+def test_a_notebook_that_is_renamed_while_it_is_saved_keeps_its_variables(notebook: Notebook) -> None:
+    renamed = Notebook(notebook.home, "renamed.ipynb")
+    with notebook.kernel() as kernel:
+        kernel.ok("import numpy as np\nlarge = np.random.default_rng(0).random(8_000_000)\nx = 1")
+        notebook.wait(lambda status: status.get("state") == "saving")
+        request = kernel.client.session.msg("regrow_moved_request", {"path": str(renamed.path)})
+        kernel.client.control_channel.send(request)
+        assert kernel.client.get_control_msg(timeout=60)["content"] == {"status": "ok"}
+        renamed.wait_saved()
+        kill(kernel)
+    with renamed.kernel() as kernel:
+        assert kernel.ok("x, len(large)").result == "(1, 8000000)"
+    # A new notebook of the old name is another one.
+    with notebook.kernel() as kernel:
+        assert kernel.run("x").ename == "NameError"
