@@ -6,7 +6,6 @@ referred to by name, so that an object's class is the notebook's class again.
 
 from __future__ import annotations
 
-import io
 import pickle
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from regrow.state import definitions, reducers
 from regrow.state.errors import Unsavable
 from regrow.state.sharing import is_importable
+from regrow.state.spill import Spill
 
 PROTOCOL = 5
 #: Smaller buffers are part of the pickle.
@@ -100,7 +100,7 @@ class _CPickler(pickle.Pickler):
         return self._context.reduce(value)
 
 
-def dump(names: Mapping[str, Any], context: Context, output: io.BytesIO, buffers: list[pickle.PickleBuffer]) -> bool:
+def dump(names: Mapping[str, Any], context: Context, output: Spill, buffers: list[pickle.PickleBuffer]) -> bool:
     """Pickle `names` into `output`, with large buffers in `buffers` instead. Whether dill did it.
 
     Raises what pickling raises, `Unsavable` among that.
@@ -113,8 +113,7 @@ def dump(names: Mapping[str, Any], context: Context, output: io.BytesIO, buffers
         return False
 
     def attempt(by_dill: bool) -> bool:
-        output.seek(0)
-        output.truncate()
+        output.clear()
         buffers.clear()
         context.begin()
         if by_dill:

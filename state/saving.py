@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import signal
 import sys
@@ -23,6 +22,7 @@ from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Cell, Group, M
 from regrow.state.pickling import Context, dump
 from regrow.state.reasons import reason_of
 from regrow.state.sharing import definitions, share
+from regrow.state.spill import Nowhere, Spill
 from regrow.state.tidy import note_written
 from regrow.store.recipe import Recipe
 from regrow.store.writer import Writer
@@ -195,7 +195,7 @@ class _Saver:
 
     def _why(self, value: Any, name: str) -> str:
         try:
-            dump({name: value}, self._context(set(), [name]), _Nowhere(), [])
+            dump({name: value}, self._context(set(), [name]), Nowhere(), [])
         except Exception as error:
             return reason_of(error, {name: value}, [name], self._can_be_kept)
         return ""
@@ -203,7 +203,7 @@ class _Saver:
     def _can_be_kept(self, value: Any) -> bool:
         try:
             with _limit(self.request.group_timeout_s):
-                dump({"value": value}, self._context(set(), []), _Nowhere(), [])
+                dump({"value": value}, self._context(set(), []), Nowhere(), [])
             return True
         except (Exception, _TooSlow):
             return False
@@ -217,12 +217,12 @@ class _Saver:
         request = self.request
         values = {name: request.namespace[name] for name in group.names}
         context = self._context(shared_memory, group.names)
-        output = io.BytesIO()
+        output = Spill(self.checkpoints.directory)
         buffers: list[PickleBuffer] = []
         with _limit(request.group_timeout_s):
             group.by_dill = dump(values, context, output, buffers)
         views = [buffer.raw() for buffer in buffers]
-        pickled = output.getbuffer()
+        pickled = output.view()
         group.size = pickled.nbytes + sum(view.nbytes for view in views)
         self._check_room(group)
         group.types = {name: _type_name(value) for name, value in values.items()}
@@ -315,13 +315,6 @@ class _Saver:
 
 
 _LARGE = 256 * 1024
-
-
-class _Nowhere(io.BytesIO):
-    """Takes everything, keeps nothing."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
 
 
 class _TooSlow(BaseException):

@@ -266,3 +266,35 @@ def test_a_child_is_no_zombie_and_holds_nothing_open(notebook: Notebook) -> None
             assert save(kernel) == ""
         assert int(kernel.ok("len(os.listdir('/proc/self/fd'))").result) <= before
         assert len(children(kernel)) <= 1
+
+
+def test_saving_much_needs_little_memory(notebook: Notebook) -> None:
+    # 300 MB of pickle, of objects that are there already.
+    make = "text = 'x' * 999_000\nmany = [bytearray(text.encode()) for n in range(300)]"
+    # Of its own, and not of a file, which the system takes back when it likes.
+    peak = """
+import threading
+from pathlib import Path
+from regrow.state import saving
+def own():
+    return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('RssAnon'))
+def measured(*arguments, save=saving.save):
+    samples, ended = [own()], threading.Event()
+    def sample():
+        while not ended.wait(0.005):
+            samples.append(own())
+    thread = threading.Thread(target=sample)
+    thread.start()
+    result = save(*arguments)
+    ended.set()
+    thread.join()
+    Path('grown').write_text(str(max(samples) - samples[0]))
+    return result
+saving.save = measured
+"""
+    with notebook.kernel() as kernel:
+        kernel.ok(peak)
+        kernel.ok(make)
+        assert save(kernel) == ""
+        assert notebook.status()["bytes"] > 290_000_000
+        assert int((notebook.path.parent / "grown").read_text()) < 150_000
