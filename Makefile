@@ -22,7 +22,9 @@ bench: install ## run the benchmarks (one of them: ONLY=spawn)
 
 screenshots: EXTRAS = test
 screenshots: install ## take the pictures of the documentation again
-	REGROW_SCREENSHOTS=docs/images $(BIN)/pytest tests/end_to_end/test_tour.py tests/end_to_end/test_projects_in_the_browser.py
+	REGROW_SCREENSHOTS=docs/images $(BIN)/pytest tests/end_to_end/test_tour.py tests/end_to_end/test_projects_in_the_browser.py \
+		tests/kernel_magics/test_checkpoint_in_the_browser.py \
+	  tests/end_to_end/test_variables_survive_in_the_browser.py
 
 lint: EXTRAS = test,lint
 lint: install ## ruff and mypy

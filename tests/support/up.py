@@ -74,7 +74,8 @@ class Up:
         """What Ctrl-C in its terminal does: SIGINT to the whole process group."""
         assert self.process
         os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=30)
+        # A server that is being stopped has a minute to save what its kernels have.
+        self.process.wait(timeout=90)
 
 
 def up(folder: Path, *arguments: str) -> Up:
