@@ -80,12 +80,13 @@ class Index:
             last_first = sorted(map(os.fsencode, paths), reverse=True)
             self._put(f"0 {'0' * 40}\t".encode() + path for path in last_first)
 
-    def put_small(self, paths: list[str], nested: list[str]) -> list[str]:
-        """Have the files and links at `paths` as they are, and the commits that the repositories at `nested` are at.
+    def put_small(self, files: dict[str, str], nested: list[str]) -> list[str]:
+        """Have `files` and links as they are (given with the blob that the index has of each, or ""), and the commits
+        that the repositories at `nested` are at.
 
         The sentences returned say which it can't have. Raises `ProjectError`.
         """
-        left = [*self._pack(paths), *nested] if len(paths) >= _MANY else [*paths, *nested]
+        left = [*self._pack(files), *nested] if len(files) >= _MANY else [*files, *nested]
         try:
             return self._update(left)
         except GitError:
@@ -129,16 +130,16 @@ class Index:
             entries.append((path, ObjectID(blob), int(mode, 8)))
         return pack_trees(git_folder(self._ours.project) / "objects", entries)
 
-    def _pack(self, paths: list[str]) -> list[str]:
+    def _pack(self, files: dict[str, str]) -> list[str]:
         """Put the content of many files into packs, where git finds it, and say which the index does not have then."""
-        packed = pack(self._ours.project, git_folder(self._ours.project) / "objects", paths)
+        packed = pack(self._ours.project, git_folder(self._ours.project) / "objects", files)
         file = self._ours.folder / "git/index"
         if file.exists():
-            return paths
+            return list(files)
         done = [(path, entry) for path, entry in packed if not _DOUBTFUL.search(path)]
         write_index(file, done)
         self._is_packed = True
-        return list(set(paths) - {os.fsdecode(path) for path, _ in done})
+        return list(files.keys() - {os.fsdecode(path) for path, _ in done})
 
     def _update(self, paths: list[str]) -> list[str]:
         """Have git read the files at `paths`. The sentences returned say whose names it does not take."""

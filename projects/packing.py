@@ -49,13 +49,17 @@ Entries = list[tuple[bytes, bytes]]
 """Files by path, each with its entry as git's index has it."""
 
 
-def pack(project: Path, objects: Path, paths: list[str]) -> Entries:
-    """Put the files and links at `paths` into new packs of the git object folder `objects`. Raises `ProjectError`."""
+def pack(project: Path, objects: Path, files: dict[str, str]) -> Entries:
+    """Put files and links into new packs of the git object folder `objects`. Raises `ProjectError`.
+
+    `files` are paths with the blob that git has of each, or "": what is still the same is not put in again.
+    """
+    asked = [(os.fsencode(path), blob.encode()) for path, blob in files.items()]
     # Processes: what is done for each small file is mostly Python's own work, of which threads do one at a time.
-    count = min(os.cpu_count() or 1, _MOST_PROCESSES, len(paths) // _WORTH_A_PROCESS)
+    count = min(os.cpu_count() or 1, _MOST_PROCESSES, len(asked) // _WORTH_A_PROCESS)
     if count < 2:
         try:
-            return _pack_here(os.fspath(project), objects, [os.fsencode(path) for path in paths])
+            return _pack_here(os.fspath(project), objects, asked)
         except OSError as error:
             raise _failed(project, str(error)) from error
     # -P: nothing is imported from the folder that this happens to be called in.
@@ -69,8 +73,8 @@ def pack(project: Path, objects: Path, paths: list[str]) -> Entries:
         ]
         threads = stack.enter_context(ThreadPoolExecutor(count, "regrow-pack"))
         # Neighbours together: they are read from the same places of the disk.
-        share = -(-len(paths) // count)
-        parts = [b"\0".join(map(os.fsencode, paths[start : start + share])) for start in range(0, len(paths), share)]
+        share = -(-len(asked) // count)
+        parts = [pickle.dumps(asked[start : start + share]) for start in range(0, len(asked), share)]
         answers = list(threads.map(lambda process, part: process.communicate(part), processes, parts))
     packed: Entries = []
     for process, (answer, said) in zip(processes, answers, strict=True):
@@ -133,10 +137,10 @@ class _Pack:
         self.entries: dict[bytes, tuple[bytes, int, int]] = {}
         self.checksum = b""
 
-    def add(self, kind: bytes, content: bytes) -> bytes:
-        """Put an object of a kind (`blob`, `tree`) in, unless it is there, and return its name."""
+    def add(self, kind: bytes, content: bytes, there: bytes = b"") -> bytes:
+        """Put an object of a kind (`blob`, `tree`) in, unless it is in or is the one that is `there`; its name."""
         oid = hashlib.sha1(b"%s %d\0" % (kind, len(content)) + content, usedforsecurity=False).digest()
-        if oid in self.entries:
+        if oid in self.entries or oid.hex().encode() == there:
             return oid
         header = bytes(pack_object_header(_KINDS[kind], None, len(content), SHA1))
         entry = header + isal_zlib.compress(content, _LEVEL)
@@ -159,19 +163,19 @@ class _Pack:
         return self.checksum
 
 
-def _pack_here(project: str, objects: Path, paths: list[bytes]) -> Entries:
+def _pack_here(project: str, objects: Path, files: list[tuple[bytes, bytes]]) -> Entries:
     """What `pack` does, or a process of its own with its share."""
     packed = []
     folder = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _new_pack(objects) as made:
-            for path in paths:
+            for path, blob in files:
                 try:
                     content, status = _read(path, folder)
                 except OSError:
                     continue  # removed meanwhile, or `git add` says why it can't be read
                 if content is not None:
-                    packed.append((path, _entry(path, made.add(b"blob", content), status)))
+                    packed.append((path, _entry(path, made.add(b"blob", content, blob), status)))
     finally:
         os.close(folder)
     return packed
@@ -221,6 +225,4 @@ def _entry(path: bytes, oid: bytes, status: os.stat_result) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(
-        pickle.dumps(_pack_here(sys.argv[1], Path(sys.argv[2]), sys.stdin.buffer.read().split(b"\0")))
-    )
+    sys.stdout.buffer.write(pickle.dumps(_pack_here(sys.argv[1], Path(sys.argv[2]), pickle.load(sys.stdin.buffer))))

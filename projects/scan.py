@@ -34,12 +34,13 @@ class Stat:
 
 @dataclass
 class Scan:
-    """What differs from the index: large files with their `Stat`, which are all of them; other paths that are new or
-    have changed; paths where there is nothing any more that a snapshot has; repositories further down.
+    """What a working tree has that the index does not: all large files, with their `Stat`; other paths that are new or
+    may have changed, with the blob that the index has of each, or ""; paths where there is nothing any more that a
+    snapshot has; repositories further down.
     """
 
     large: dict[str, Stat] = field(default_factory=dict)
-    small: list[str] = field(default_factory=list)
+    small: dict[str, str] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
 
@@ -58,7 +59,8 @@ def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
         except FileNotFoundError:
             return False
 
-    for path in dict.fromkeys((*known_large, *_listed(ours))):
+    listed = _listed(ours)
+    for path in dict.fromkeys((*known_large, *listed)):
         if path.endswith("/"):
             nested.append(path.rstrip("/"))
             continue
@@ -73,7 +75,7 @@ def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
         if stat.S_ISREG(status.st_mode) and status.st_size > LARGE_BYTES:
             found.large[path] = Stat.of(status)
         elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-            found.small.append(path)
+            found.small[path] = listed.get(path, "")
         else:
             found.gone.append(path)  # a pipe, or a folder whose files are listed themselves
             if os.path.lexists(f"{ours.project}/{path}/.git"):
@@ -82,10 +84,13 @@ def scan(ours: Shadow, known_large: Iterable[str]) -> Scan:
     return found
 
 
-def _listed(ours: Shadow) -> list[str]:
-    """What is new or not what the index says, as git sees it, which looks at names and at files side by side."""
+def _listed(ours: Shadow) -> dict[str, str]:
+    """What is new or may have changed, and the index's blobs: git looks at names and at files side by side."""
     with ThreadPoolExecutor(1, "regrow-scan") as beside:
         # Also files that were only touched: when the index knows that, nobody reads them again.
-        changed = beside.submit(ours.git, "diff-files", "-z", "--name-only", "--ignore-submodules=dirty")
+        asked = ("diff-files", "-z", "--raw", "--no-abbrev", "--ignore-submodules=dirty")
+        changed = beside.submit(ours.git, *asked)
         new = ours.git("ls-files", "-z", "--others", "--exclude-standard")
-        return lines(new) + lines(changed.result())
+        fields = changed.result().split(b"\0")
+    blobs = (about.split(b" ")[2].decode() for about in fields[0:-1:2])
+    return dict.fromkeys(lines(new), "") | dict(zip(map(os.fsdecode, fields[1::2]), blobs, strict=True))

@@ -250,12 +250,16 @@ def test_what_becomes_of_a_file_another_kind_or_a_folder_is_followed(project, fi
     }
 
 
-def test_files_that_were_only_touched_are_read_once(project, files, git, monkeypatch):
-    for number in range(3):
+@pytest.mark.parametrize("count", [3, 300], ids=["few", "many"])
+def test_files_that_were_only_touched_are_read_once_and_kept_once(project, files, git, monkeypatch, count):
+    for number in range(count):
         (project / f"{number}").write_text(f"{number}")
     take(project, files)
-    (project / "1").touch()
+    objects = git(project, "count-objects", "-v")
+    for number in range(count):
+        (project / f"{number}").touch()
     assert not take(project, files).is_new
+    assert git(project, "count-objects", "-v") == objects
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(project / ".git/objects"))
     assert git(project, "--git-dir=.git/regrow/git", "--work-tree=.", "diff-files") == ""
 
