@@ -7,8 +7,6 @@ from regrow.client.result import Result, joined, say, warn
 from regrow.state import trust as trusting
 from regrow.state.session import Session
 
-from . import forked
-
 
 def trust(session: Session, parsed: Parsed) -> Result:
     """Trust somebody, or say who is trusted."""
@@ -19,6 +17,9 @@ def trust(session: Session, parsed: Parsed) -> Result:
     if owner in trusting.trusted(session.directory):
         return say(f"{owner} is trusted already.")
     trusting.trust(session.directory, owner)
+    # It asks the hub, with what takes a moment to import and draws random numbers while it is.
+    from . import forked
+
     said = say(f"Variables that come with forks of {owner}'s projects are loaded from now on.")
     return joined(said, warn(forked.load_if_of(session, owner)))
 

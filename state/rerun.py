@@ -1,7 +1,8 @@
 """Making again what could not be kept: which cells that takes, in which order, and running them.
 
 A cell is run again if it made what is missing, or changed that later, or made what such a cell reads and is missing
-too. What is there stays as it is: a cell that runs again binds nothing but what is missing.
+too. What is there stays as it is: a cell that runs again binds nothing but what is missing, and random numbers go on
+where they were.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regrow.state import generators
 from regrow.state.cells import codes_of, names_in_code
 from regrow.state.manifest import Cell
 from regrow.state.session import Session
@@ -137,6 +139,7 @@ def _run_one(session: Session, cell: Cell, makes: Collection[str]) -> Any:
     stay = [name for name in cell.writes if name not in makes and name in variables.snapshot()]
     session.load(stay)
     before = variables.snapshot()
+    random_numbers = generators.states()
     # It is not a new cell: what the record says of the cell that it was holds again.
     result = session.shell.run_cell(cell.source, store_history=False)
     for name in set(variables.snapshot()) - before.keys():
@@ -147,6 +150,7 @@ def _run_one(session: Session, cell: Cell, makes: Collection[str]) -> Any:
             variables[name] = before[name]
     if (own := f"Out[{cell.count}]") in makes and result.success:
         variables[own] = result.result
+    generators.set_states(random_numbers)
     session.record.rebase()
     return result
 

@@ -109,6 +109,13 @@ def test_only_the_cells_that_are_needed_run_again(notebook: Notebook) -> None:
         assert kernel.ok("get_ipython().regrow_session.record.made_by['gen']").result == "4"
 
 
+def test_random_numbers_go_on_where_they_were(notebook: Notebook) -> None:
+    make = "import random\nrandom.seed(5)\nnoise = (random.random() for n in range(9))\nfirst = random.random()"
+    with across_kernels(notebook, make, "state = random.getstate()") as kernel:
+        kernel.ok("%checkpoint rerun noise")
+        assert kernel.ok("random.getstate() == state").result == "True"
+
+
 def test_what_a_method_of_the_notebooks_reads_is_made_too(notebook: Notebook) -> None:
     cells = ("base = (n for n in range(9))", "class Tool:\n    def take(self):\n        return (n + 1 for n in base)")
     with across_kernels(notebook, *cells, "tool = Tool()", "taken = tool.take()") as kernel:
