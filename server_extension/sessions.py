@@ -19,8 +19,8 @@ from .kernel_manager import NOTEBOOK
 CONTENTS_EVENTS = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 
 _TIMEOUT_S = 10.0
-# -P: not from the folder that the server was started in.
-_MOVE = (sys.executable, "-P", "-m", "regrow.server_extension.move_states")
+# -I: none of the modules in `$BUILD`, which are for kernels.
+_MOVE = (sys.executable, "-I", "-m", "regrow.server_extension.move_states")
 
 
 async def kernel_of(session_manager: Any, kernel_manager: Any, path: str) -> Kernel | None:
