@@ -66,16 +66,16 @@ def carried(working: Working, notebooks: Sequence[str] = ()) -> list[Carried]:
     folder = working.folder
     wanted = [_inside(folder, notebook) for notebook in notebooks] or sorted(_notebooks(folder))
     found = []
-    try:
-        with Checkpoints(state_dir()) as checkpoints:
-            for notebook in wanted:
+    with Checkpoints(state_dir()) as checkpoints:
+        for notebook in wanted:
+            try:
                 manifest = _last(checkpoints, folder, notebook)
-                if manifest is not None and manifest.names:
-                    found.append(Carried(notebook, manifest))
-                elif notebooks:
-                    raise ProjectError(f"Nothing of {printable(notebook)} is saved. In it, `%checkpoint` saves it now.")
-    except StateError as error:
-        raise ProjectError(str(error)) from error
+            except StateError as error:
+                raise ProjectError(f"What is saved of {printable(notebook)} can't be used: {error}.") from error
+            if manifest is not None and manifest.names:
+                found.append(Carried(notebook, manifest))
+            elif notebooks:
+                raise ProjectError(f"Nothing of {printable(notebook)} is saved. In it, `%checkpoint` saves it now.")
     return found
 
 

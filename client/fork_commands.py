@@ -12,7 +12,7 @@ from regrow.client.errors import OptionError
 from regrow.client.options import Parsed
 from regrow.client.project_commands import moment, undo, where
 from regrow.client.result import Result, joined, listed, say, warn
-from regrow.client.working import PACKAGES, Forked, here, projects_folder
+from regrow.client.working import PACKAGES, Forked, Working, all_here, here, projects_folder
 from regrow.client.working import fork as fork_project
 from regrow.projects import diff as diffs
 from regrow.projects.create import check_name
@@ -45,7 +45,11 @@ def fork(caller: Caller, parsed: Parsed) -> Result:
 
 def _make(caller: Caller, parsed: Parsed) -> Result:
     owner, name, new_name = _wanted(caller, parsed.words)
-    made = fork_project(caller.hub, owner, name, new_name, caller.progress)
+    with contextlib.ExitStack() as stack:
+        variables = None
+        if parsed.given("--with-state") and (own := _own_variables(caller, owner, name)):
+            variables = stack.enter_context(carrying.kept_by_hub(caller.hub, *own, caller.progress))
+        made = fork_project(caller.hub, owner, name, new_name, caller.progress, variables)
     taken = made.snapshot
     called = f" {taken['name']!r}," if taken["name"] else ""
     return joined(
@@ -59,16 +63,27 @@ def _make(caller: Caller, parsed: Parsed) -> Result:
     )
 
 
+def _own_variables(caller: Caller, owner: str, name: str) -> tuple[Working, list[carrying.Carried]] | None:
+    """A project of the caller's own that is here, and its notebooks' variables, as they are saved now."""
+    working = next((each for each in all_here() if each.full_name == f"{owner}/{name}"), None)
+    found = carrying.carried(working) if working is not None and owner == caller.user else []
+    return (working, found) if working is not None and found else None
+
+
 def _variables(caller: Caller, made: Forked, owner: str) -> Result:
     """Which notebooks begin with the parent's variables, and what that takes."""
     notebooks = carrying.mark(made.working.folder)
     if not notebooks:
+        if owner == caller.user:
+            return warn([f"Nothing of the notebooks of {made.model['parent']} is saved: they begin without variables."])
         return warn([f"No variables were published with {made.model['parent']}: its notebooks begin with none."])
-    begin = f"{', '.join(notebooks)} {'begins' if len(notebooks) == 1 else 'begin'} with {owner}'s variables"
-    if owner == caller.user or owner in trusted(state_dir()):
-        return say(f"{begin}.")
+    begin = f"{', '.join(notebooks)} {'begins' if len(notebooks) == 1 else 'begin'} with"
+    if owner == caller.user:
+        return say(f"{begin} the variables that yours have now.")
+    if owner in trusted(state_dir()):
+        return say(f"{begin} {owner}'s variables.")
     return say(
-        f"{begin} once you trust {owner}: loading them runs code of theirs as you. "
+        f"{begin} {owner}'s variables once you trust {owner}: loading them runs code of theirs as you. "
         f"In a notebook, `%checkpoint trust {owner}` says that you do."
     )
 

@@ -251,16 +251,23 @@ class Forked:
     lacking: dict[str, list[str]]
 
 
-def fork(hub: HubClient, owner: str, name: str, new_name: str, progress: Progress) -> Forked:
+def fork(
+    hub: HubClient,
+    owner: str,
+    name: str,
+    new_name: str,
+    progress: Progress,
+    variables: Mapping[str, Pointer] | None = None,
+) -> Forked:
     """Fork a project into a folder of this server's: one's own as it is now, another's as it is published.
 
-    Raises `ProjectError` or `HubError`.
+    `variables`, by notebook, go with one's own. Raises `ProjectError` or `HubError`.
     """
     source = hub.project(owner, name)
     folder = projects_folder() / name
     wanted = ""
     if source["is_own"] and (folder / _ABOUT).exists():
-        wanted = _sent_now(hub, of_folder(folder), source["published"], progress)
+        wanted = _sent_now(hub, of_folder(folder), source["published"], progress, variables)
     made = hub.fork(owner, name, new_name, wanted, progress)
     forked = projects_folder() / made["project"]["name"]
     missing = lacking(made["snapshot"]["environment"])
@@ -269,12 +276,18 @@ def fork(hub: HubClient, owner: str, name: str, new_name: str, progress: Progres
     return Forked(of_folder(forked), made["project"], made["snapshot"], missing)
 
 
-def _sent_now(hub: HubClient, working: Working, published: Model | None, progress: Progress) -> str:
+def _sent_now(
+    hub: HubClient,
+    working: Working,
+    published: Model | None,
+    progress: Progress,
+    variables: Mapping[str, Pointer] | None,
+) -> str:
     """The id of a snapshot of the project as it is now, which the hub has."""
     taken = _take(hub, working, progress, "", "fork")
-    if published and not taken.is_new and published["id"] == taken.snapshot.id:
+    if published and not variables and not taken.is_new and published["id"] == taken.snapshot.id:
         return taken.snapshot.id  # to send it again would take longer than the fork
-    return str(_send(hub, working, taken, progress).model["id"])
+    return str(_send(hub, working, taken, progress, variables).model["id"])
 
 
 def _branch(folder: Path) -> str:

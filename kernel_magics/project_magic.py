@@ -37,7 +37,7 @@ def run_line(name: str, line: str) -> None:
         words = shlex.split(line)
     except ValueError as error:
         raise OptionError(f"The line of %{name} cannot be read: {str(error).lower()}. Close the quotes.") from None
-    _save_for(words)
+    _save_for(name, words)
     try:
         show_live(lambda progress: run(name, words, Caller("%", progress)))
     except REFUSALS as error:
@@ -46,11 +46,11 @@ def run_line(name: str, line: str) -> None:
         raise CommandError("It was stopped. Run it again to complete it.") from None
 
 
-def _save_for(words: list[str]) -> None:
-    """What is published of this notebook's variables is what they are now."""
+def _save_for(name: str, words: list[str]) -> None:
+    """What goes of this notebook's variables with a project is what they are now."""
     session: Any = getattr(get_ipython(), "regrow_session", None)
     asked = {word.partition("=")[0] for word in words}
-    if session is not None and words[:1] == ["publish"] and asked & {"--state", "--with-state"}:
+    if session is not None and (name == "fork" or words[:1] == ["publish"]) and asked & {"--state", "--with-state"}:
         session.save("publish")
 
 

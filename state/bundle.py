@@ -213,14 +213,12 @@ def _chunks(manifest: Manifest) -> Iterator[tuple[bytes, int]]:
 
 def _leave_out(manifest: Manifest, damaged: set[bytes], reason: str) -> None:
     lost = {number for number, recipe in enumerate(manifest.recipes) if any(key in damaged for key, _ in recipe)}
-    whole = []
     for group in manifest.groups:
         parts = [*([group.pickle] if group.pickle else []), *group.buffers]
         if any(blob.recipe in lost for blob in parts):
             manifest.missing += [Missing(name, reason, manifest.made_by.get(name)) for name in group.names]
-        else:
-            whole.append(group)
-    manifest.groups[:] = whole
+            # It stays, without a name: the process that this one was forked from counts the groups.
+            group.names = []
 
 
 def _relative(path: str, project: Path) -> str | None:

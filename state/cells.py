@@ -60,7 +60,7 @@ def usage_of(tree: ast.AST) -> Usage:
             imports = True
             binds |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Call) and _is_magic(node):
-            for argument in node.args:
+            for argument in node.args if not _is_ours(node) else ():
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     words |= set(_WORD.findall(argument.value))
         elif isinstance(node, ast.Constant) and node.value == "__main__":
@@ -78,6 +78,12 @@ def _is_magic(call: ast.Call) -> bool:
         "system",
         "getoutput",
     )
+
+
+def _is_ours(call: ast.Call) -> bool:
+    """Whether it is `%checkpoint`, which looks at no value: what a line of it names need not be loaded."""
+    name = call.args[0] if call.args else None
+    return isinstance(name, ast.Constant) and name.value == "checkpoint"
 
 
 def _lists_names(words: Collection[str]) -> bool:

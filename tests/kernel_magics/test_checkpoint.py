@@ -141,6 +141,19 @@ def test_a_checkpoint_that_is_not_there_is_refused_and_nothing_changes(notebook:
         assert kernel.ok("x").result == "1"
 
 
+def test_a_restored_kernel_is_saved_before_also_where_no_cell_named_the_change(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("import json\nhidden = json.ours = [1]")
+        kernel.ok("%checkpoint")
+        kernel.ok("getattr(json, 'ours').append(2)")
+        restored = kernel.ok("%checkpoint restore")
+        undo = re.search(r"%checkpoint restore (\d{13})", shown(restored))
+        assert undo
+        assert kernel.ok("hidden").result == "[1]"
+        kernel.ok(f"%checkpoint restore {undo[1]}")
+        assert kernel.ok("hidden").result == "[1, 2]"
+
+
 def test_a_checkpoint_that_was_changed_is_refused(notebook: Notebook) -> None:
     with notebook.kernel() as kernel:
         kernel.ok("x = 1")
@@ -184,6 +197,17 @@ def test_what_a_nosave_cell_binds_is_not_kept_until_another_cell_binds_it(notebo
         for name in ("secret", "n", "Out[1]"):
             assert kernel.run(name).status == "error"
         assert kernel.ok("%checkpoint exclude").result == "Kept out of checkpoints: Out[1], n, secret."
+
+
+def test_what_a_line_names_is_not_loaded_for_that(notebook: Notebook) -> None:
+    with across_kernels(notebook, "large, other = [1], [2]") as kernel:
+        kernel.ok("%checkpoint exclude large")
+        pending = kernel.ok("sorted(get_ipython().regrow_session.loader.pending())").result
+        assert pending == "['large', 'other']"
+        save(kernel)
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("other, 'large' in globals()").result == "([2], False)"
 
 
 def test_what_was_excluded_by_name_stays_so_when_it_is_bound_again(notebook: Notebook) -> None:

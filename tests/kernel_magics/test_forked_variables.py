@@ -240,6 +240,20 @@ def test_whose_they_are_is_what_the_hub_says(kernel_of: Any, faces: Any, hub: An
     assert "the hub does not say whose they are" in shown(kernel_of("bob", "mine").ok("%checkpoint trust ada"))
 
 
+def test_ones_own_project_is_forked_with_its_variables_as_they_are_now(kernel_of: Any, faces: Any) -> None:
+    adas = kernel_of("ada", "faces")
+    adas.ok(f"{MAKE}\nname = 'ada'")
+    forked = adas.ok("%fork ada/faces as copy --with-state")
+    assert "n.ipynb begins with the variables that yours have now" in forked.result
+    copy = kernel_of("ada", "copy")
+    assert copy.ok("name, weights[4]").result == "('ada', np.float64(4.0))"
+    copy.ok("name = 'copy'")
+    assert adas.ok("name").result == "'ada'"
+    # Others were given nothing by that.
+    adas.ok("%project publish")
+    assert "No variables were published" in kernel_of("bob", "").ok("%fork ada/faces as mine --with-state").result
+
+
 def test_words_that_do_not_go_together_are_refused(kernel_of: Any, faces: Any) -> None:
     kernel = kernel_of("ada", "faces")
     for line, words in (
@@ -251,3 +265,27 @@ def test_words_that_do_not_go_together_are_refused(kernel_of: Any, faces: Any) -
     ):
         assert words in kernel.run(line).evalue
     assert "has variables that are saved" in kernel.ok("%project publish --state").result
+
+
+def test_a_value_that_was_damaged_is_named_and_costs_no_other(kernel_of: Any, faces: Any, hub: Any) -> None:  # noqa: F811
+    adas = kernel_of("ada", "faces")
+    adas.ok(f"{MAKE}\nname = 'ada'\nother = np.ones(50_000)\nlast = [name]")
+    publish(adas)
+    bobs = kernel_of("bob", "")
+    bobs.ok("%fork ada/faces as mine --with-state")
+    file = hub.projects("bob") / "mine/.regrow/state/n.ipynb.state"
+    content = bytearray(file.read_bytes())
+    # 1.0, as `other` has it many times, and `weights` once.
+    content[content.index(b"\0\0\0\0\0\0\xf0\x3f" * 20) + 40] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    first = kernel_of("bob", "mine")
+    first.ok("%checkpoint trust ada")
+    assert first.ok("name").result == "'ada'"
+    assert first.ok("print(get_ipython().regrow_session.save('test'), end='')").stdout == ""
+    outcome = first.run("other")
+    assert outcome.ename == "NameError" and "n.ipynb.state was changed after it was written" in outcome.stderr
+    kill(first)
+    second = kernel_of("bob", "mine")
+    assert second.ok("name, weights.sum() > 0, last").result == "('ada', np.True_, ['ada'])"
+    assert second.run("other").ename == "NameError"
