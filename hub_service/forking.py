@@ -71,7 +71,9 @@ def _make_repository(service: Service, project: Project, chain: list[str], snaps
     if head:
         refs[f"refs/heads/{snapshot.branch}"] = head
     packs = [service.places.layer_tree(layer) / ".git/objects/pack" for layer in chain]
-    repositories.fork(packs, refs, service.places.repository(project.id))
+    repository = service.places.repository(project.id)
+    repositories.fork(packs, refs, repository)
+    repositories.note_last(repository, snapshot.commit)
 
 
 def _large_files(service: Service, project: Project, snapshot: Snapshot, layer: Layer) -> set[Pointer]:

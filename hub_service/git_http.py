@@ -33,25 +33,32 @@ _STOP_S = 2.0
 _HEAD_BYTES = 16 * 1024
 _PROTOCOL = re.compile(r"[a-z0-9=:._-]{1,100}")
 
-# What `uploadpack.packObjectsHook` runs for visitors, in place of git with these arguments. Of wants that no branch is
-# at, git checks commits alone to be in the history of one: it would give any file for its hash.
+# What `uploadpack.packObjectsHook` runs in place of git with these arguments. States are not each other's ancestors, so
+# to git the files of one that the client has are not known to it: they are named.
 _PACK = """\
 pack() {
   asked=$(cat) || return 1
-  kinds=$(printf '%s\\n' "$asked" | sed '/^--not$/q' | grep -v '^--' | git cat-file --batch-check='%(objecttype)') ||
+  CHECK
+  known=$(printf '%s\\n' "$asked" | sed '1,/^--not$/d' | sed -n 's/^[0-9a-f]\\{40\\}$/&^{tree}/p' |
+    git cat-file --batch-check='%(objecttype) %(objectname)' | sed -n 's/^tree //p')
+  printf '%s\\n' "$asked" $known | "$@"
+}
+pack"""
+# Of wants that no branch is at, git checks commits alone to be in the history of one: it would give any file for its
+# hash.
+_ONLY_COMMITS = """\
+kinds=$(printf '%s\\n' "$asked" | sed '/^--not$/q' | grep -v '^--' | git cat-file --batch-check='%(objecttype)') ||
     return 1
   case "$kinds" in *blob* | *tree* | *missing*)
     echo "not our ref: a visitor gets branches and tags" >&2
     return 1 ;;
-  esac
-  printf '%s\\n' "$asked" | "$@"
-}
-pack"""
+  esac"""
+_FOR_OWNERS = (f"uploadpack.packObjectsHook={_PACK.replace('CHECK', ':')}",)
 _FOR_VISITORS = (
     "transfer.hideRefs=refs",
     "transfer.hideRefs=!refs/heads",
     "transfer.hideRefs=!refs/tags",
-    f"uploadpack.packObjectsHook={_PACK}",
+    f"uploadpack.packObjectsHook={_PACK.replace('CHECK', _ONLY_COMMITS)}",
 )
 
 # git runs it before anything of a push is kept. It is one for all: none of it comes from users.
@@ -102,8 +109,7 @@ def git_router(authorize: Authorize, idle_s: float = IDLE_S) -> APIRouter:
 
 async def _answer(access: Access, path: str, write: bool, idle_s: float) -> Response:
     settings = ["http.getAnyFile=false", f"http.receivePack={str(write).lower()}"]
-    if not access.is_owner:
-        settings += _FOR_VISITORS
+    settings += _FOR_OWNERS if access.is_owner else _FOR_VISITORS
     if write:
         hooks = await anyio.to_thread.run_sync(_hooks, access.repository)
         settings.append(f"core.hooksPath={hooks}")

@@ -17,6 +17,9 @@ from regrow.projects.errors import Damaged, Moved
 from regrow.projects.git import GitError, git
 
 PUBLISHED = "refs/heads/published"
+# The tree of the state that came last. States are not each other's ancestors, and of commits alone git takes for known
+# what their ancestors have: by this ref it sends what has changed since.
+_LAST_TREE = "refs/regrow/last-tree"
 #: The hub's machine may have settings for its people; they are not for these repositories.
 NO_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
 # Content comes from strangers: it is checked when it comes in, stays in the packs that it came in (forks link them),
@@ -94,6 +97,11 @@ def set_ref(folder: Path, ref: str, commit: str | None, expected: str | None) ->
         if now == expected:
             raise
         raise Moved(f"{ref} is at {now or 'nothing'}, not at {expected or 'nothing'}. Nothing was changed.") from error
+
+
+def note_last(folder: Path, commit: str) -> None:
+    """Have pushes leave out what `commit` has, whatever they are of. Raises `GitError`."""
+    git(folder, "update-ref", _LAST_TREE, f"{commit}^{{tree}}", environment=NO_SETTINGS)
 
 
 def is_branch(name: str) -> bool:

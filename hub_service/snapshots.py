@@ -59,6 +59,7 @@ def add(
             )
         )
         session.get_one(Project, project.id).changed_at = now()
+    repositories.note_last(repository, commit)
     return made
 
 

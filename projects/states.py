@@ -29,6 +29,7 @@ from regrow.projects.variables import with_variables, without_variables
 REFS = "refs/regrow/states"
 PUBLISHED = "refs/heads/published"
 UPSTREAM = "refs/regrow/upstream/published"
+_MOST_TIPS = 16
 _SETTINGS = {
     # A user's helpers would be told the caller's credentials, and a user's rewritten URLs get them.
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -147,14 +148,15 @@ def fetch_state(
     """
     _check(url)
     progress("Fetching what was published")
-    known = [commit for commit in (head(project), _commit(project, UPSTREAM)) if commit]
-    tips = [f"--negotiation-tip={commit}" for commit in known]
     with beside(project) as ours:
+        # By refs: git does not hand over --negotiation-tip to an HTTP transport of version 0.
+        known = "".join(f"create refs/known/{commit} {commit}\n" for commit in _known(project))
         try:
             git(project, "check-ref-format", ref)
+            ours.git("update-ref", "--stdin", input=known.encode())
             ours.git(
                 "-c", "transfer.fsckObjects=true", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-                "--no-recurse-submodules", *tips, "--", url, f"{ref}:refs/heads/fetched",
+                "--no-recurse-submodules", "--", url, f"{ref}:refs/heads/fetched",
                 environment={**_SETTINGS, **environment},
             )  # fmt: skip
             commit = ours.git("rev-parse", "--verify", "refs/heads/fetched^{commit}").decode().strip()
@@ -179,6 +181,13 @@ def reason(error: GitError) -> str:
     return printable(error.output.splitlines()[-1] if error.output else str(error))
 
 
+def _known(project: Path) -> set[str]:
+    """Commits that the other side may have, too: the user's, upstream's, and the last states that were sent."""
+    newest = ("for-each-ref", "--sort=-refname", f"--count={_MOST_TIPS}", "--format=%(objectname)")
+    listed = [git(project, *newest, refs).decode().split() for refs in (REFS, "refs/regrow/upstream")]
+    return {*([now] if (now := head(project)) else []), *listed[0], *listed[1]}
+
+
 def _branch_commit(project: Path, snapshot: str) -> str | None:
     """The commit that the user's branch was at, or the last one before it that the user's branches still have."""
     if git(project, "rev-parse", "--is-shallow-repository").strip() == b"true":
@@ -197,10 +206,6 @@ def _merge_base(project: Path, commit: str, *others: str) -> str | None:
         if error.status == 1:
             return None
         raise
-
-
-def _commit(project: Path, ref: str) -> str | None:
-    return git(project, "for-each-ref", "--format=%(objectname)", ref).decode().strip() or None
 
 
 def _check(url: str) -> None:

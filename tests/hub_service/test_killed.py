@@ -112,6 +112,8 @@ class Operation:
     """Something that the service does. `prepare` says what it is done to; `is_done` whether it was."""
 
     user = "ada"
+    #: At how many of its steps it is cut off.
+    cuts = CUTS
 
     def __init__(self, world, monkeypatch):
         self.world = world
@@ -127,6 +129,8 @@ class Operation:
 
 
 class Creating(Operation):
+    cuts = 2
+
     def prepare(self, client, number):
         return f"new{number}"
 
@@ -193,6 +197,8 @@ class Publishing(Operation):
 
 
 class Unpublishing(Operation):
+    cuts = 2
+
     def prepare(self, client, number):
         publish(client, self.world.faces, "hub", "", quiet)
 
@@ -359,6 +365,8 @@ class Offering(Operation):
 
 
 class Deciding(Operation):
+    cuts = 2
+
     def prepare(self, client, number):
         with as_user(self.hub, "bob", self.monkeypatch) as bobs:
             forked = fork(bobs, "ada", "faces", f"decided{number}", quiet).working
@@ -375,6 +383,7 @@ class Deciding(Operation):
 
 class NotingWhatWasMerged(Operation):
     user = "bob"
+    cuts = 2
 
     def prepare(self, client, number):
         return f"{number:040x}"
@@ -422,7 +431,8 @@ def killed_after(service, seconds):
         killer.join()
 
 
-def cut_off_anywhere(operation, cuts=CUTS):
+def cut_off_anywhere(operation, most_cuts=CUTS):
+    cuts = min(operation.cuts, most_cuts)
     with as_user(operation.hub, operation.user, operation.monkeypatch) as client:
         subject = operation.prepare(client, 0)
         operation.world.killable.count()
@@ -455,7 +465,7 @@ class TestOnPostgreSQL:
         ids=lambda k: k.__name__,
     )
     def test_killed_at_any_moment_the_service_starts_again_whole_and_does_it_then(self, world, kind, monkeypatch):
-        cut_off_anywhere(kind(world, monkeypatch), cuts=2)
+        cut_off_anywhere(kind(world, monkeypatch), most_cuts=2)
 
 
 def test_killed_when_a_fork_is_unmounted_and_its_folder_still_there_it_leaves_none(world, monkeypatch):
