@@ -30,6 +30,10 @@ class NoAnswer(Exception):
     """The kernel gives no answer to this; the message says why."""
 
 
+class NotKnown(NoAnswer):
+    """The kernel does not know the message: it keeps no state, or not in our way."""
+
+
 class Kernel(Protocol):
     """What is used of jupyter-client's managers of one kernel."""
 
@@ -83,7 +87,7 @@ async def ask(
             elif parent == asked:
                 return reply
             elif parent == after:
-                raise NoAnswer("It has no extension of Regrow's, or an old one.")
+                raise NotKnown("It has no notebook, or no extension of Regrow's, or an old one.")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyter_core.utils import ensure_async
 
-from .kernel_control import ANSWER_TIMEOUT_S, SAVE, Kernel, NoAnswer, ask, speaks_python
+from .kernel_control import ANSWER_TIMEOUT_S, SAVE, Kernel, NoAnswer, NotKnown, ask, speaks_python
 
 #: For how long an interrupted cell may take to end. The kernel can also save in the middle of one.
 INTERRUPT_S = 2.0
@@ -61,6 +61,8 @@ class KernelSaves:
                 left_s = timeout_s - (asyncio.get_running_loop().time() - started)
                 answer_s = ANSWER_TIMEOUT_S if reason in _SOMEBODY_WAITS else left_s
                 reply = await save(kernel, reason, left_s, answer_s)
+        except NotKnown:
+            self._log.debug("%s has nothing to save.", name)
         except (NoAnswer, TimeoutError) as error:
             why = str(error) or "It took too long."
             self._log.warning("%s did not save before it stopped. %s The last autosave serves.", name, why)
@@ -68,8 +70,10 @@ class KernelSaves:
             # Whatever it is, it must not keep a server or a kernel from stopping.
             self._log.exception("%s did not save before it stopped.", name)
         else:
-            said = reply.get("message") or ("It saved." if reply.get("saved") else "It had nothing to save.")
-            self._log.info("%s was asked to save (%s). %s", name, reason, said)
+            if reply.get("saved") or not reply.get("message"):
+                self._log.info("%s was asked to save (%s). %s", name, reason, reply.get("message", ""))
+            else:
+                self._log.warning("%s did not save before it stopped. %s", name, reply["message"])
 
 
 async def save(kernel: Kernel, reason: str, timeout_s: float, answer_timeout_s: float) -> dict[str, Any]:

@@ -179,6 +179,16 @@ def test_kernels_without_our_extension_stop_as_ever(server, asked, kernel):
         assert running.process.wait(60) == 0
         assert seconds(started) < 60
         assert asked.reasons() == []
+        assert "did not save" not in running.said
+
+
+def test_what_a_kernel_could_not_save_is_in_the_servers_log(server, asked):
+    with server() as running:
+        kernel = running.open("a.ipynb", "stand-in")["kernel"]["id"]
+        asyncio.run(running.run(kernel, "SAVED = False"))
+        running.process.terminate()
+        assert running.process.wait(60) == 0
+        assert f"The kernel {kernel} did not save before it stopped. 3 variables." in running.said
 
 
 def test_a_kernel_that_ends_while_it_saves_is_not_waited_for(server, asked):

@@ -96,7 +96,11 @@ def test_why_a_kernel_does_not_save_is_said(server, asked):
         running.open("c.ipynb", "other-language")
         for path, status, why in [
             ("a.ipynb", 404, "No kernel of 'a.ipynb' runs. Open the notebook first."),
-            ("b.ipynb", 504, "The kernel of 'b.ipynb' did not save. It has no extension of Regrow's, or an old one."),
+            (
+                "b.ipynb",
+                504,
+                "The kernel of 'b.ipynb' did not save. It has no notebook, or no extension of Regrow's, or an old one.",
+            ),
             ("c.ipynb", 409, "The kernel of 'c.ipynb' is not Python's, and only Python's variables are saved."),
         ]:
             assert running.request("POST", URL, expect=status, params={"path": path}).json()["message"] == why
