@@ -319,6 +319,5 @@ def test_the_tab_key_knows_commands_checkpoints_and_names(notebook: Notebook) ->
             (f"%checkpoint show {last(notebook)[:5]}", [last(notebook)]),
             ("%checkpoint restore --e", ["--eager"]),
         ):
-            kernel.client.complete(text, len(text))
-            matches = kernel.client.get_shell_msg(timeout=30)["content"]["matches"]
+            matches = kernel.complete(text)
             assert set(expected) <= set(matches), (text, matches)

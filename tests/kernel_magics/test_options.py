@@ -79,6 +79,5 @@ def test_the_tab_key_offers_the_options(kernel: Kernel) -> None:
         ("%gpu --h", "--help"),
         ("%checkpoint sh", "show"),
     ):
-        kernel.client.complete(text, len(text))
-        matches = kernel.client.get_shell_msg(timeout=30)["content"]["matches"]
+        matches = kernel.complete(text)
         assert expected in matches, (text, matches)

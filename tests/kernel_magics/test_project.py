@@ -86,6 +86,5 @@ def test_the_tab_key_knows_projects(kernel_of: Any, new_project: Any) -> None:  
     new_project("ada", "faces", {"a": b"1"})
     kernel = kernel_of("ada")
     for text, expected in (("%project pub", "publish"), ("%project open fa", "faces"), ("%fork ad", "ada/faces")):
-        kernel.client.complete(text, len(text))
-        matches = kernel.client.get_shell_msg(timeout=30)["content"]["matches"]
+        matches = kernel.complete(text)
         assert matches == [expected], (text, matches)

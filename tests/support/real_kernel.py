@@ -97,6 +97,15 @@ class Kernel:
             outcome.traceback = "\n".join(content["traceback"])
         return bool(kind == "status" and content["execution_state"] == "idle")
 
+    def complete(self, text: str, timeout: float = 30) -> list[str]:
+        """What the Tab key offers after `text`."""
+        message = self.client.complete(text, len(text))
+        deadline = time.monotonic() + timeout
+        while True:
+            reply = self.client.get_shell_msg(timeout=max(0.1, deadline - time.monotonic()))
+            if reply["parent_header"].get("msg_id") == message:
+                return list(reply["content"]["matches"])
+
     def interrupt(self) -> None:
         """What the notebook's stop button does."""
         self.manager.interrupt_kernel()
