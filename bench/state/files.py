@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _BLOCK_BYTES = 16 * 1024 * 1024
+_REMOVE_TIMEOUT_S = 30
 
 
 def size(path: Path) -> int:
@@ -35,11 +36,16 @@ def raw_write(path: Path, content: bytes) -> float:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or a folder, if it is there; also one that what a kernel has started still writes to."""
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while path.is_dir():
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    path.unlink(missing_ok=True)
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from bench.case import memory_of_tree_bytes
+from bench.state.files import remove
 
 NAME = "measured"
 CELL_TIMEOUT_S = 900
@@ -123,11 +123,11 @@ class Notebook:
 
     def remove(self) -> None:
         """Leave nothing of it."""
-        shutil.rmtree(self.folder)
+        remove(self.folder)
 
     def forget(self) -> None:
         """Remove what was saved of it."""
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove(self.state)
 
 
 def with_session(folder: Path, python: Path, **env: str) -> Notebook:

@@ -37,8 +37,8 @@ class Scale:
 
 def numpy_cells(count: int, array_bytes: int) -> list[str]:
     """Cells that make so many arrays of random numbers."""
-    return ["import numpy as np\nrng = np.random.default_rng(0)"] + [
-        f"a{number} = rng.random({array_bytes // 8})" for number in range(count)
+    return ["import numpy as np\nnp.random.seed(0)"] + [
+        f"a{number} = np.random.rand({array_bytes // 8})" for number in range(count)
     ]
 
 

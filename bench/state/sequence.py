@@ -15,19 +15,20 @@ def cells(rows: int) -> list[str]:
     """The cells: a table of so many rows is made, cleaned, explored, and models are trained on it."""
     return [
         "import numpy as np\nimport pandas as pd\n"
-        f"rng = np.random.default_rng(0)\nn = {rows}\n"
-        "raw = pd.DataFrame({f'x{i}': rng.normal(size=n) for i in range(8)})\n"
-        "raw['kind'] = rng.choice(['red', 'green', 'blue'], n)\n"
-        "raw['day'] = rng.integers(0, 365, n)\n"
-        "raw.loc[rng.random(n) < 0.01, 'x3'] = np.nan",
+        f"np.random.seed(0)\nn = {rows}\n"
+        "raw = pd.DataFrame({f'x{i}': np.random.normal(size=n) for i in range(8)})\n"
+        "raw['kind'] = np.random.choice(['red', 'green', 'blue'], n)\n"
+        "raw['day'] = np.random.randint(0, 365, n)\n"
+        "raw.loc[np.random.rand(n) < 0.01, 'x3'] = np.nan",
         "summary = raw.describe()\nsummary",
         "data = raw.dropna().reset_index(drop=True)\nlen(data)",
         "data['ratio'] = data.x0 / (1 + data.x1.abs())\ndata['weekday'] = data.day % 7",
         "by_kind = data.groupby('kind').mean(numeric_only=True)\nby_kind",
         "encoded = pd.get_dummies(data, columns=['kind', 'weekday'], dtype=float)\nencoded.shape",
-        "target = (encoded.x0 * 2 + encoded.x1 ** 2 + rng.normal(size=len(encoded))).to_numpy()",
+        "target = (encoded.x0 * 2 + encoded.x1 ** 2 + np.random.normal(size=len(encoded))).to_numpy()",
         "features = encoded.to_numpy(np.float64)\nfeatures.shape",
-        "order = rng.permutation(len(features))\ntrain, test = order[: len(order) // 2], order[len(order) // 2 :]",
+        "order, half = np.random.permutation(len(features)), len(features) // 2\n"
+        "train, test = order[:half], order[half:]",
         "from sklearn.preprocessing import StandardScaler\nscaler = StandardScaler().fit(features[train])",
         "scaled = scaler.transform(features)",
         "from sklearn.linear_model import Ridge\nmodel = Ridge().fit(scaled[train], target[train])",

@@ -169,7 +169,7 @@ def _buffers() -> list[memoryview]:
         if type(value).__module__ == "torch":
             value = value.numpy()
         if isinstance(value, np.ndarray):
-            found.append(memoryview(value.view(np.uint8)).cast("B"))
+            found.append(memoryview(value.data).cast("B"))
     return found
 
 
