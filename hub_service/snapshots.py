@@ -39,6 +39,7 @@ def add(
     if not repositories.is_branch(branch):
         raise Refused(f"{printable(branch)!r} can't be a branch.", 400)
     _check_environment(environment)
+    repositories.note_last(repository, commit)
     with service.session() as session, session.begin():
         large = _new_large_files(session, project, repository, commit)
         there = set(session.scalars(select(LargeObject.oid).where(LargeObject.project_id == project.id)))
@@ -59,7 +60,6 @@ def add(
             )
         )
         session.get_one(Project, project.id).changed_at = now()
-    repositories.note_last(repository, commit)
     return made
 
 
