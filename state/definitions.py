@@ -6,7 +6,6 @@ and to objects of theirs, and closures that share a variable share it again. Aft
 
 from __future__ import annotations
 
-import builtins
 import ctypes
 import enum
 import functools
@@ -20,6 +19,8 @@ import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
+
+from regrow.state.sharing import globals_used
 
 #: Not put into a class: Python makes them with it.
 _MADE_WITH_A_CLASS = frozenset({"__dict__", "__weakref__", "_abc_impl", "__abstractmethods__"})
@@ -56,6 +57,8 @@ class Notes(Protocol):
 def reduce_function(function: types.FunctionType, notes: Notes) -> Any:
     """What makes `function` again."""
     cells = function.__closure__ or ()
+    values = function.__globals__
+    holder = notes.globals.setdefault(id(values), _Globals(values))
     state = {
         "attributes": function.__dict__,
         "defaults": function.__defaults__,
@@ -64,13 +67,12 @@ def reduce_function(function: types.FunctionType, notes: Notes) -> Any:
         "qualname": function.__qualname__,
         "module": function.__module__,
         "doc": function.__doc__,
+        "globals": holder.used_by(function),
         # Not with the cells: what is in one may lead to this function again.
         "contents": [(cell, *_content(cell)) for cell in cells],
     }
     code = function.__code__
     made_from = marshal.dumps(code), code.co_filename, notes.source(code.co_filename)
-    values = function.__globals__
-    holder = notes.globals.setdefault(id(values), _Globals(values))
     arguments = (made_from, holder, function.__name__, list(cells))
     return _function, arguments, state, None, None, _fill_function
 
@@ -83,12 +85,13 @@ def source_of(filename: str) -> str:
 
 
 class _Globals:
-    """The globals of a function, by reference where they are a module's."""
+    """The globals of a function, by reference where they are a module's; else those that functions use."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
+        self.reference = self._reference()
 
-    def __reduce__(self) -> Any:
+    def _reference(self) -> Any:
         if self.values is namespace():
             return namespace, ()
         module = sys.modules.get(str(self.values.get("__name__")))
@@ -97,7 +100,15 @@ class _Globals:
         for owner in gc.get_referrers(self.values):
             if isinstance(owner, types.ModuleType) and vars(owner) is self.values:
                 return vars, (owner,)
-        return dict, (), None, None, iter([each for each in self.values.items() if each[1] is not vars(builtins)])
+        return None
+
+    def used_by(self, function: types.FunctionType) -> dict[str, Any]:
+        return globals_used(function) if self.reference is None else {}
+
+    def __reduce__(self) -> Any:
+        if self.reference is not None:
+            return self.reference
+        return dict, (), None, None, iter([("__name__", self.values.get("__name__", ""))])
 
 
 def reduce_cell(cell: types.CellType) -> Any:
@@ -138,6 +149,8 @@ def _fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     function.__qualname__ = state["qualname"]
     function.__module__ = state["module"]
     function.__doc__ = state["doc"]
+    for name, value in state["globals"].items():
+        function.__globals__.setdefault(name, value)
     for cell, *content in state["contents"]:
         if content:
             cell.cell_contents = content[0]

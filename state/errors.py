@@ -21,3 +21,7 @@ class Unsavable(StateError):
     def __init__(self, reason: str, value: object = None) -> None:
         super().__init__(reason)
         self.value = value
+
+
+class OnAnotherThread(Exception):
+    """What is pickled can only be on a thread that was started after the fork."""

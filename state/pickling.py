@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from regrow.state import definitions, reducers
-from regrow.state.errors import Unsavable
-from regrow.state.sharing import is_importable
+from regrow.state.errors import OnAnotherThread, Unsavable
+from regrow.state.sharing import SharedMemory, is_importable
 from regrow.state.spill import Spill
 
 PROTOCOL = 5
@@ -42,13 +42,13 @@ class _NeedsDill(Exception):
 class Context:
     """What reducers know and note of the group that is pickled.
 
-    `references` are the definitions, by id, that are referred to by name; `shared_memory` the ids of arrays whose
-    memory several use; `host_copies` the content of tensors on GPUs, by storage; `notes` what its owner should know;
-    `types` the types that were met.
+    `references` are the definitions, by id, that are referred to by name; `shared_memory` what several use;
+    `host_copies` the content of tensors on GPUs, by storage; `notes` what its owner should know; `types` the types that
+    were met.
     """
 
     references: Mapping[int, str]
-    shared_memory: set[int] = field(default_factory=set)
+    shared_memory: set[int] = field(default_factory=SharedMemory)
     host_copies: Mapping[int, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     types: set[type] = field(default_factory=set)
@@ -128,7 +128,7 @@ def dump(names: Mapping[str, Any], context: Context, output: Spill, buffers: lis
         return attempt(by_dill=False)
     except Unsavable:
         raise
-    except RecursionError:
+    except (RecursionError, OnAnotherThread):
         try:
             return _on_a_deep_stack(partial(attempt, by_dill=False))
         except _LeftToDill:
@@ -154,7 +154,7 @@ def _on_a_deep_stack(work: Callable[[], bool]) -> bool:
     sys.setrecursionlimit(max(limit, _DEEP_LEVELS))
     threading.stack_size(_DEEP_STACK_BYTES)
     try:
-        thread = threading.Thread(target=run, daemon=True)
+        thread = threading.Thread(target=run, daemon=True, name=reducers.PICKLING_THREAD)
         thread.start()
         thread.join()
     finally:

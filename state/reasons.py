@@ -37,7 +37,7 @@ def _said(error: Exception) -> str:
         return str(error)
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = str(error).strip() or type(error).__name__
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if text.startswith("no default __reduce__"):
         return "its library has no way to write it down"
     if found := _CANNOT.search(text):

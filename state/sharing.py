@@ -7,6 +7,7 @@ name.
 
 from __future__ import annotations
 
+import bisect
 import contextvars
 import enum
 import functools
@@ -44,13 +45,21 @@ class Found:
     has_code: bool = False
 
 
+class SharedMemory(set[int]):
+    """The ids of arrays whose memory several use. `under` has the arrays that storages of tensors lie in, by storage."""
+
+    def __init__(self, arrays: Iterable[int] = (), under: Mapping[int, Any] | None = None) -> None:
+        super().__init__(arrays)
+        self.under = under or {}
+
+
 @dataclass
 class Sharing:
-    """The groups of names, and what was found on the way. `shared_memory` holds the ids of arrays that several use."""
+    """The groups of names, and what was found on the way."""
 
     groups: list[list[str]]
     found: dict[str, Found]
-    shared_memory: set[int]
+    shared_memory: SharedMemory
 
 
 def definitions(namespace: Mapping[str, Any]) -> dict[int, str]:
@@ -102,9 +111,21 @@ def _is_constant(kind: Any) -> bool:
     return any((each.__module__, each.__name__) in _CONSTANTS for each in kind.__mro__)
 
 
+#: There is one of each that is empty, and those of atoms never change.
+_IMMUTABLE = frozenset({tuple, frozenset, types.MappingProxyType})
+_HEAP_TYPE = 1 << 9
+# Also what leads to everything, and is left out by those that have it when they are pickled.
 _CONSTANTS = frozenset(
     {
-        *(("numpy", name) for name in ("dtype", "ufunc", "_NoValueType")),
+        *(("numpy", name) for name in ("dtype", "ufunc", "generic", "_NoValueType")),
+        ("sympy.core.basic", "Basic"),
+        ("pydantic_core._pydantic_core", "PydanticUndefinedType"),
+        ("_plotly_utils.basevalidators", "BaseValidator"),
+        ("traitlets.traitlets", "BaseDescriptor"),
+        ("comm.base_comm", "BaseComm"),
+        ("matplotlib.cbook", "CallbackRegistry"),
+        ("matplotlib.backend_bases", "FigureCanvasBase"),
+        ("matplotlib.backend_bases", "RendererBase"),
         *(("torch", name) for name in ("dtype", "layout", "device", "memory_format", "qscheme")),
         *(("datetime", "timezone"), ("zoneinfo", "ZoneInfo"), ("pandas._libs.missing", "NAType")),
         *(("dataclasses", name) for name in ("_MISSING_TYPE", "_FIELD_BASE", "_KW_ONLY_TYPE")),
@@ -114,6 +135,12 @@ _CONSTANTS = frozenset(
 _WEAK = frozenset({weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary})
 _CACHED_FUNCTION = type(functools.lru_cache(len))
 _PROXIES = frozenset({weakref.ProxyType, weakref.CallableProxyType})
+
+
+def globals_used(function: types.FunctionType) -> dict[str, Any]:
+    """Of the globals of `function` those that its code may look up."""
+    values = function.__globals__
+    return {name: values[name] for name in names_in_code(function.__code__) if name in values}
 
 
 def _behind(proxy: Any) -> tuple[Any, type]:
@@ -129,6 +156,9 @@ def _of_the_kernel() -> Iterator[int]:
     """The ids of what leads to everything in a kernel, and is of nobody's variables."""
     for name in ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"):
         yield id(getattr(sys, name))
+    settings = getattr(sys.modules.get("matplotlib"), "rcParams", None)
+    if settings is not None:  # every figure has some of their lists
+        yield from (id(value) for value in dict.values(settings) if isinstance(value, list))
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         yield from (id(shell), id(getattr(shell, "kernel", None)))
@@ -181,6 +211,9 @@ class _Walk:
         self.memory: dict[int, int] = {}
         self.arrays: dict[int, int] = {}
         self.on_gpus: dict[int, Any] = {}
+        # Whole arrays by id; where storages of tensors lie, and how long they are.
+        self.roots: dict[int, Any] = {}
+        self.storages: dict[int, tuple[int, int]] = {}
         # An id is an object's only as long as that lives: what is made on the way is kept to the end.
         self.alive: list[Any] = []
         self.ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
@@ -192,11 +225,12 @@ class _Walk:
             self.parent.append(number)
             found[name] = self._walk(number, name)
         self._join_circles(names, found)
+        under = self._arrays_under_storages()
         groups: dict[int, list[str]] = {}
         for number, name in enumerate(names):
             groups.setdefault(self._root(number), []).append(name)
-        shared = {root for root, count in self.arrays.items() if count > 1}
-        return Sharing(list(groups.values()), found, shared)
+        shared = {root for root, count in self.arrays.items() if count > 1} | {id(array) for array in under.values()}
+        return Sharing(list(groups.values()), found, SharedMemory(shared, under))
 
     def _root(self, number: int) -> int:
         while self.parent[number] != number:
@@ -206,6 +240,29 @@ class _Walk:
 
     def _join(self, one: int, other: int) -> None:
         self.parent[self._root(one)] = self._root(other)
+
+    def _arrays_under_storages(self) -> dict[int, Any]:
+        """The arrays that tensors were made of, by storage: who has one has the other."""
+        found: dict[int, Any] = {}
+        if not self.storages or not self.roots:
+            return found
+        roots = sorted(self.roots.values(), key=_start)
+        starts = [_start(root) for root in roots]
+        for storage, (start, size) in self.storages.items():
+            at = bisect.bisect_right(starts, start) - 1
+            root = roots[at] if at >= 0 else None
+            if (
+                root is not None
+                and size
+                and start + size <= _start(root) + root.nbytes
+                and not self._is_of_tensor(root)
+            ):
+                found[storage] = root
+                self._join(self.memory[id(root)], self.memory[storage])
+        return found
+
+    def _is_of_tensor(self, array: Any) -> bool:
+        return self.tensor is not None and isinstance(array.base, self.tensor)
 
     def _join_circles(self, names: list[str], found: Mapping[str, Found]) -> None:
         """Definitions that need each other are one group: none could be made before the others."""
@@ -235,7 +292,7 @@ class _Walk:
                 value, kind = _behind(value)
                 if value is None:
                     continue
-            if kind in (tuple, frozenset) and not value:  # there is one of each
+            if not is_root and kind in _IMMUTABLE and all(type(item) in ATOMS for item in value):
                 continue
             if kind is types.ModuleType and sys.modules.get(value.__name__) is value:
                 continue
@@ -247,6 +304,8 @@ class _Walk:
                 found.needs.add(self.definitions[identity])
                 continue
             is_root = False
+            if kind is type and not value.__flags__ & _HEAP_TYPE:
+                continue
             if is_definition and is_importable(value):
                 continue
             if (before := owner.get(identity)) is not None:
@@ -264,8 +323,9 @@ class _Walk:
             for code in codes_of(value):
                 found.uses.update(name for name in names_in_code(code) if name in self.namespace)
             parts = [value.__defaults__, value.__kwdefaults__, value.__dict__, *(value.__closure__ or ())]
-            # Others are cut off: those of modules, and the notebook's.
-            return [*parts, value.__globals__]
+            if id(value.__globals__) in self.cut:
+                return parts
+            return [*parts, *globals_used(value).values()]
         if isinstance(value, type):
             found.has_code = True
             return [*value.__bases__, *vars(value).values(), type(value)]
@@ -310,11 +370,21 @@ class _Walk:
     def _memory(self, value: Any) -> int | None:
         """What tells the memory of an array or tensor from others'."""
         if self.ndarray is not None and isinstance(value, self.ndarray):
-            return id(memory_of(value))
+            root = memory_of(value)
+            self.alive.append(root)
+            self.roots[id(root)] = root
+            return id(root)
         try:
-            return int(value.untyped_storage()._cdata)
+            storage = value.untyped_storage()
+            if storage.device.type == "cpu":
+                self.storages[storage._cdata] = (storage.data_ptr(), storage.nbytes())
+            return int(storage._cdata)
         except (RuntimeError, NotImplementedError):  # sparse tensors have none of their own
             return None
+
+
+def _start(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def memory_of(array: Any) -> Any:

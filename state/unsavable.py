@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import re
 import socket
 import threading
 import types
@@ -39,15 +40,19 @@ _NAMES = {
         "a temporary file or folder can't be kept: it is deleted with its kernel. Make it again"
     ),
     ("weakref", "finalize"): "what waits for the end of an object can't be kept: register it again",
+    ("xgboost.core", "DMatrix"): "a DMatrix can't be kept: make it again from its data",
+    ("lightgbm.basic", "Dataset"): "a Dataset of LightGBM can't be kept: make it again from its data",
     ("torch.utils.data.dataloader", "_BaseDataLoaderIter"): (
         "an iterator of a DataLoader can't be kept: it is in the middle of its data. Make it again"
     ),
     ("torch.cuda.streams", "Stream"): "a stream of a GPU can't be kept: make it again",
     ("torch.cuda.streams", "Event"): "an event of a GPU can't be kept: make it again",
     ("torch.cuda.graphs", "CUDAGraph"): "a graph of a GPU can't be kept: record it again",
-    ("torch.autograd.graph", "Node"): "a node of PyTorch's graph can't be kept: compute it again",
-    ("torch._C._autograd", "Node"): "a node of PyTorch's graph can't be kept: compute it again",
+    ("torch.jit", "ScriptFunction"): "a function compiled by torch.jit can't be kept: compile it again",
 }
+
+
+_NODE = re.compile(r"\w+Backward\d*|AccumulateGrad")
 
 
 @cache
@@ -56,4 +61,6 @@ def why_not(kind: type) -> str:
     for each in kind.__mro__:
         if reason := _TYPES.get(each) or _NAMES.get((each.__module__, each.__name__)):
             return reason
+    if kind.__module__ == "builtins" and _NODE.fullmatch(kind.__name__):
+        return "a node of PyTorch's graph can't be kept: compute it again"
     return ""

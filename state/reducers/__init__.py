@@ -17,6 +17,7 @@ from regrow.state.unsavable import why_not
 if TYPE_CHECKING:
     from regrow.state.pickling import Context
 
+PICKLING_THREAD = libraries.PICKLING_THREAD
 Way = Callable[[Any, "Context"], Any]
 
 _TYPES: dict[type, Way] = {}

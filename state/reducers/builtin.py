@@ -182,10 +182,13 @@ def _logger(name: str, level: int, propagate: bool) -> logging.Logger:
 
 
 def _of_method(value: types.MethodType, context: Context) -> Any:
-    function = value.__func__
-    if getattr(value.__self__, getattr(function, "__name__", ""), None) == value:
+    function, owner = value.__func__, value.__self__
+    kind = owner if isinstance(owner, type) else type(owner)
+    # A class that is written by value itself may not have its methods yet.
+    is_there = id(kind) in context.references or is_importable(kind)
+    if is_there and getattr(owner, getattr(function, "__name__", ""), None) == value:
         return NotImplemented
-    return types.MethodType, (function, value.__self__)
+    return types.MethodType, (function, owner)
 
 
 def _of_module(value: types.ModuleType, context: Context) -> Any:

@@ -27,7 +27,7 @@ from support.real_kernel import Kernel, a_kernel
 PAGE = Path(__file__).parents[2] / "docs/state-support.md"
 KERNELS = sorted({library.kernel for library in LIBRARIES})
 # Imports of large libraries, twice, on a machine that does other things too.
-TIMEOUT_S = 240
+TIMEOUT_S = 120
 
 
 @dataclass

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from . import arrays, python_classes, python_data, python_functions, python_resources, tables
+from . import (
+    arrays,
+    deep_learning,
+    learning,
+    others,
+    python_classes,
+    python_data,
+    python_functions,
+    python_resources,
+    tables,
+)
 from .kind import Kind, Library
 
 LIBRARIES: list[Library] = [
@@ -12,6 +22,9 @@ LIBRARIES: list[Library] = [
     python_resources.LIBRARY,
     arrays.LIBRARY,
     *tables.LIBRARIES,
+    *learning.LIBRARIES,
+    deep_learning.LIBRARY,
+    *others.LIBRARIES,
 ]
 
 __all__ = ["LIBRARIES", "Kind", "Library"]
