@@ -46,7 +46,7 @@ class Found:
 
 
 class SharedMemory(set[int]):
-    """The ids of arrays whose memory several use. `under` has the arrays that storages of tensors lie in, by storage."""
+    """The ids of arrays whose memory several use; `under` has those that storages of tensors lie in, by storage."""
 
     def __init__(self, arrays: Iterable[int] = (), under: Mapping[int, Any] | None = None) -> None:
         super().__init__(arrays)

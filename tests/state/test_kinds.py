@@ -6,6 +6,7 @@ The kinds are in kinds/. All of a kernel's are made in one session, a cell each,
 from __future__ import annotations
 
 import ast
+import dis
 import json
 import os
 from collections import Counter
@@ -153,17 +154,16 @@ def test_no_two_kinds_of_a_kernel_make_the_same_name(kernel: str) -> None:
 
 def names_made_by(kind: Kind) -> set[str]:
     """The names that the cell which makes it binds, but for what it imports."""
-    names: set[str] = set()
-    for node in ast.parse(kind.make).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif not isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {
-                each.id
-                for each in ast.walk(node)
-                if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each.id != "_"
-            }
-    return names
+    bound = {
+        each.argval for each in dis.get_instructions(compile(kind.make, "cell", "exec")) if each.opname == "STORE_NAME"
+    }
+    imported = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(ast.parse(kind.make))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    return bound - imported - {"_"}
 
 
 def test_the_page_says_what_the_kinds_say() -> None:
