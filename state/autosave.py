@@ -14,6 +14,7 @@ from typing import Any
 
 from regrow.state import forking, generators, gpu, pages, process
 from regrow.state.record import Record
+from regrow.state.request import Request, Saved
 from regrow.state.status import FAILED, IDLE, SAVED, SAVING, Status
 from regrow.state.telling import Teller
 
@@ -36,7 +37,7 @@ STUCK_AFTER_S = 90.0
 PICKLING_TIMEOUT_S = 60.0
 #: A variable at which the child was killed so often in a row is left out.
 MOST_KILLS = 3
-#: What saving needs is imported this many seconds after the kernel's start, not to slow that down.
+#: What saving needs is imported while the kernel rests, this many seconds after its start or later.
 IMPORT_AFTER_S = 0.5
 #: A process that has grown by less than this since is not looked at for small pages again.
 _GROWN_BYTES = 128 * 1024 * 1024
@@ -76,6 +77,8 @@ class Autosave:
         self._killed_at: list[str] = []
         self._kills = 0
         self._tidying: subprocess.Popen[bytes] | None = None
+        # A child that is forked in the middle of an import could never import that itself.
+        self._importing = threading.Lock()
         self._closed = threading.Event()
 
     # What happens in the kernel
@@ -215,8 +218,11 @@ class Autosave:
 
     def _in_background(self) -> None:
         """In a thread of its own: import what saving needs, and save cells that run for hours in their middle."""
-        if not self._closed.wait(IMPORT_AFTER_S):
-            from regrow.state import saving, with_dill  # noqa: F401
+        while not self._closed.wait(IMPORT_AFTER_S):
+            if self._running_since is None:
+                with self._importing:
+                    from regrow.state import saving, tidy, with_dill  # noqa: F401
+                break
         while not self._closed.wait(min(LONG_CELL_S / 10, 30)):
             since = self._running_since
             if since is not None and time.monotonic() - max(since, self._last_end) > LONG_CELL_S:
@@ -226,8 +232,6 @@ class Autosave:
 
     def _fork(self, reason: str, everything: bool, copies: dict[int, Any] | None = None) -> forking.Child | None:
         """Begin a save, with the lock held."""
-        from regrow.state import saving
-
         record, started = self._record, time.monotonic()
         values = record.variables.snapshot()
         changed = record.take()
@@ -237,7 +241,7 @@ class Autosave:
             if gpu.is_in_use():
                 for _ in gpu.copy_to_host(self._on_gpus(), copies):
                     pass
-        request = saving.Request(
+        request = Request(
             notebook=self.notebook,
             namespace=values,
             names=names,
@@ -258,6 +262,8 @@ class Autosave:
         directory, bring_in = self._directory, self.bring_in
 
         def work(working_on: Callable[[str], None]) -> Any:
+            # Where the kernel has had no rest yet to import them.
+            from regrow.state import saving
             from regrow.state.checkpoints import opened
 
             with opened(directory) as checkpoints:
@@ -275,7 +281,7 @@ class Autosave:
                 self._last_end = time.monotonic()
                 duration = self._last_end - started
                 self._rest_until = self._last_end + REST_FACTOR * duration
-                if isinstance(outcome.result, saving.Saved):
+                if isinstance(outcome.result, Saved):
                     self._rest_until += outcome.result.new_bytes / MOST_BYTES_PER_S
                     self._saved(outcome.result.whole(request.before), duration)
                 else:
@@ -290,7 +296,8 @@ class Autosave:
         self._status.state = SAVING
         self.write_status()
         try:
-            child = forking.start(work, then, STUCK_AFTER_S)
+            with self._importing:
+                child = forking.start(work, then, STUCK_AFTER_S)
         except OSError as error:
             record.mark(changed)
             self._unsaved_since = since or started
@@ -349,19 +356,22 @@ class Autosave:
 
     def _after_save(self) -> None:
         """On the cells' thread."""
-        from regrow.state import tidy
-
         self._reap()
-        if tidy.is_due(self._directory, self._now()) and (self._tidying is None or self._tidying.poll() is not None):
-            self._tidying = tidy.start()
         if self._running_since is not None:
             return
+        self._tidy_up()
         if self._unsaved_since is not None:
             self._schedule()
         elif self._unchecked and self._loop is not None:
             if self._timer:
                 self._timer.cancel()
             self._timer = self._loop.call_later(IDLE_CHECK_S, self._begin)
+
+    def _tidy_up(self) -> None:
+        from regrow.state import tidy
+
+        if tidy.is_due(self._directory, self._now()) and (self._tidying is None or self._tidying.poll() is not None):
+            self._tidying = tidy.start()
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if not child.reap()]

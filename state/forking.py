@@ -27,6 +27,8 @@ _LENGTH = struct.Struct("<Q")
 _POLL_S = 0.5
 #: A child whose parent has died ends after this many seconds, whatever it does.
 _LONGEST_S = 3600
+#: A child that says nothing of what it is working on is ended after this many seconds.
+_MOST_SILENT_S = 600
 _PROGRESS_BYTES = 64 * 1024
 _PROGRESS = struct.Struct("<dI")
 
@@ -116,7 +118,8 @@ class Child:
     def _end_if_stuck(self) -> None:
         while not self._ended.wait(_POLL_S):
             since, what = self._working_on()
-            if what and time.monotonic() - since > self._stuck_after_s:
+            limit = self._stuck_after_s if what else _MOST_SILENT_S
+            if since and time.monotonic() - since > limit:
                 self._was_stuck = True
                 self.kill()
                 return
@@ -128,7 +131,7 @@ def start(work: Callable[[Callable[[str], None]], Any], then: Callable[[Outcome]
     `then` is called with what came of it, in a thread.
 
     `work` is given a function by which it tells what it is working on; where that does not change for `stuck_after_s`
-    seconds, the child is killed. An empty text is for what may take any time.
+    seconds, the child is killed. An empty text is for what may take longer.
     """
     reading, writing = os.pipe()
     progress = mmap.mmap(-1, _PROGRESS_BYTES)
@@ -160,6 +163,7 @@ def _be_the_child(work: Callable[[Callable[[str], None]], Any], writing: int, pr
             progress[_PROGRESS.size : _PROGRESS.size + len(text)] = text
             _PROGRESS.pack_into(progress, 0, time.monotonic(), len(text))
 
+        working_on("")
         try:
             outcome.result = work(working_on)
         except Exception as error:

@@ -7,8 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from pickle import PickleBuffer
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,9 +17,10 @@ from blake3 import blake3
 from regrow.state import soundness
 from regrow.state.checkpoints import Checkpoints
 from regrow.state.errors import Unsavable
-from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Cell, Group, Manifest, Missing
+from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Group, Manifest, Missing
 from regrow.state.pickling import Context, dump
 from regrow.state.reasons import reason_of
+from regrow.state.request import Request, Saved
 from regrow.state.sharing import definitions, share
 from regrow.state.spill import Nowhere, Spill
 from regrow.state.tidy import note_written
@@ -38,53 +38,6 @@ MOST_BYTES = 256 * 1024 * 1024
 #: A save that wrote less has no need to look for older ones that may go.
 PRUNE_AFTER_BYTES = 1024 * 1024
 _DISPLAYED_AS = {"builtins": "", "__main__": ""}
-
-
-@dataclass
-class Request:
-    """What a kernel wants saved. `names` have to be looked at; what `before` has of others is as it was.
-
-    `namespace` has all variables, `pending` those of them that are not loaded; `skip` names that are left out, with
-    the reason. Groups of more than `most_bytes` are left out, and those whose pickling takes more than
-    `group_timeout_s`.
-    """
-
-    notebook: Path
-    namespace: Mapping[str, Any]
-    names: set[str]
-    pending: set[str]
-    before: Manifest | None
-    reason: str
-    at: float
-    execution_count: int
-    cells: list[Cell]
-    made_by: dict[str, int]
-    excluded: list[str]
-    process: dict[str, Any]
-    generators: dict[str, Any]
-    skip: dict[str, str] = field(default_factory=dict)
-    host_copies: dict[int, Any] = field(default_factory=dict)
-    most_bytes: int = 0
-    group_timeout_s: float = 60.0
-
-
-@dataclass
-class Saved:
-    """What came of it, for the kernel."""
-
-    manifest: Manifest
-    new_bytes: int
-
-    def shortened(self, before: Manifest | None) -> Saved:
-        """The same without the groups that `before` has, for another process that has it too."""
-        numbers = {id(group): number for number, group in enumerate(before.groups)} if before else {}
-        groups: list[Any] = [numbers.get(id(group), group) for group in self.manifest.groups]
-        return replace(self, manifest=replace(self.manifest, groups=groups))
-
-    def whole(self, before: Manifest | None) -> Saved:
-        """What was `shortened`, as it was."""
-        groups = [before.groups[each] if before and isinstance(each, int) else each for each in self.manifest.groups]
-        return replace(self, manifest=replace(self.manifest, groups=groups))
 
 
 def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[str]], None]) -> Saved:

@@ -1,5 +1,9 @@
 """The content-addressed store that projects' large files and session state both live in; see docs/store.md."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from regrow.store.errors import (
     ChunkDamaged,
     ChunkMissing,
@@ -10,7 +14,9 @@ from regrow.store.errors import (
     StoreFull,
 )
 from regrow.store.recipe import Recipe
-from regrow.store.store import Store
+
+if TYPE_CHECKING:
+    from regrow.store.store import Store
 
 __all__ = [
     "ChunkDamaged",
@@ -23,3 +29,12 @@ __all__ = [
     "StoreError",
     "StoreFull",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The store itself is imported when it is used: kernels start without it."""
+    if name != "Store":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from regrow.store.store import Store
+
+    return Store
