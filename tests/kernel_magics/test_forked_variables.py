@@ -156,6 +156,22 @@ def test_a_fork_that_did_not_ask_for_them_begins_with_none(kernel_of: Any, faces
     assert all(b".regrow" not in git(mine, "ls-tree", "-r", "--name-only", commit) for commit in refs)
 
 
+def test_forks_share_the_files_of_variables_and_copy_nothing(kernel_of: Any, faces: Any, hub: Any) -> None:  # noqa: F811
+    adas = kernel_of("ada", "faces")
+    adas.ok(MAKE)
+    publish(adas)
+    bobs = kernel_of("bob", "")
+    for name in ("first", "second"):
+        bobs.ok(f"%fork ada/faces as {name} --with-state")
+    model = hub.client("bob").project("bob", "first")
+    if model["tree"] != "overlay":
+        pytest.skip(f"forks are made as {model['tree']} here")
+    kept = [path for path in (hub.folder / "trees").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sum(path.stat().st_size for path in kept) < 200_000
+    (file,) = (hub.folder / "layers").glob("*/tree/.regrow/state/n.ipynb.state")
+    assert file.stat().st_size > 3_000_000
+
+
 def test_publishing_again_without_them_takes_them_out(kernel_of: Any, faces: Any, hub: Any) -> None:  # noqa: F811
     adas = kernel_of("ada", "faces")
     adas.ok(MAKE)
