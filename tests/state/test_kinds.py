@@ -154,16 +154,16 @@ def test_no_two_kinds_of_a_kernel_make_the_same_name(kernel: str) -> None:
 
 def names_made_by(kind: Kind) -> set[str]:
     """The names that the cell which makes it binds, but for what it imports."""
-    bound = {
-        each.argval for each in dis.get_instructions(compile(kind.make, "cell", "exec")) if each.opname == "STORE_NAME"
-    }
+    steps = list(dis.get_instructions(compile(kind.make, "cell", "exec")))
+    bound = {step.argval for step in steps if step.opname == "STORE_NAME"}
+    deleted = {step.argval for step in steps if step.opname == "DELETE_NAME"}
     imported = {
         (alias.asname or alias.name).partition(".")[0]
         for node in ast.walk(ast.parse(kind.make))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    return bound - imported - {"_"}
+    return bound - deleted - imported - {"_"}
 
 
 def test_the_page_says_what_the_kinds_say() -> None:
