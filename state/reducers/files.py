@@ -24,7 +24,7 @@ def _of_file(value: Any, context: Context) -> Any:
         return NotImplemented
     name = getattr(value, "name", None)
     if value.closed:
-        raise Unsavable("a closed file can't be kept. Open it again", value)
+        return _of_closed(value, name)
     # Asking a file that is written to where it stands would write its buffer, from this process too.
     if value.writable() or type(value) not in (io.TextIOWrapper, io.BufferedReader, io.FileIO):
         raise Unsavable(f"an open file ({_shown(name)}) can't be kept. Open it again", value)
@@ -42,6 +42,34 @@ def _of_file(value: Any, context: Context) -> Any:
     elif isinstance(value, io.FileIO):
         arguments = {"buffering": 0}
     return _open_again, (str(Path(name).absolute()), "r" if "encoding" in arguments else "rb", position, arguments)
+
+
+def _of_closed(value: Any, name: Any) -> Any:
+    """What a `with open(...) as file` leaves behind: it says what it was, and that it is closed."""
+    if type(value) not in _PLAIN or not isinstance(name, str | bytes | int):
+        raise Unsavable("a closed file of this kind can't be kept. Open it again", value)
+    arguments: dict[str, Any] = {}
+    if isinstance(value, io.TextIOWrapper):
+        arguments = {"encoding": value.encoding, "errors": value.errors}
+    elif isinstance(value, io.FileIO):
+        arguments = {"buffering": 0}
+    return _closed, (name, getattr(value, "mode", "r"), arguments)
+
+
+_PLAIN = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
+
+
+def _closed(name: Any, mode: str, arguments: dict[str, Any]) -> Any:
+    opened = open(os.devnull, mode.replace("x", "w"), **arguments)  # noqa: SIM115, PTH123
+    file: Any = opened
+    raw: Any = opened
+    while isinstance(raw, io.TextIOWrapper | io.BufferedReader | io.BufferedWriter | io.BufferedRandom):
+        raw = raw.buffer if isinstance(raw, io.TextIOWrapper) else raw.raw
+    raw.name = name
+    if isinstance(file, io.TextIOWrapper):
+        file.mode = mode
+    file.close()
+    return file
 
 
 def _position(value: Any) -> int:
@@ -80,6 +108,8 @@ def _kernels_stream(name: str) -> Any:
 
 
 def _of_archive(value: Any, context: Context) -> Any:
+    if getattr(value, "fp", value) is None or getattr(value, "closed", False):
+        return NotImplemented
     name = getattr(value, "filename", None) or getattr(value, "name", None)
     raise Unsavable(f"an open archive ({_shown(name)}) can't be kept. Open it again", value)
 

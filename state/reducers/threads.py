@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _thread
 import concurrent.futures
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.state.errors import Unsavable
@@ -59,6 +61,40 @@ def _pool_of_processes(workers: int, initializer: Any, arguments: Any) -> Any:
     return concurrent.futures.ProcessPoolExecutor(workers, initializer=initializer, initargs=arguments)
 
 
+def _of_thread(value: threading.Thread, context: Context) -> Any:
+    if type(value) is not threading.Thread or value.ident is None or _runs(value):
+        raise Unsavable("a thread can't be kept: start it again", value)
+    return _ended_thread, (value.name, value.daemon)
+
+
+def _runs(thread: threading.Thread) -> bool:
+    """In a forked child Python says of every thread that it has ended; the kernel of the machine knows better."""
+    return thread.is_alive() or Path(f"/proc/{os.getppid()}/task/{thread.native_id}").exists()
+
+
+def _ended_thread(name: str, daemon: bool) -> threading.Thread:
+    thread = threading.Thread(name=name, daemon=daemon)
+    thread.start()
+    thread.join()
+    return thread
+
+
+def _of_program(value: Any, context: Context) -> Any:
+    # Asking whether it has ended would take its exit status from the kernel.
+    if value.returncode is None:
+        raise Unsavable("a running program can't be kept: start it again", value)
+    state = {name: each for name, each in vars(value).items() if name in ("args", "pid", "returncode")}
+    return _ended_program, (type(value), state)
+
+
+def _ended_program(kind: Any, state: dict[str, Any]) -> Any:
+    program = kind.__new__(kind)
+    vars(program).update(state)
+    program._child_created = False
+    program.stdin = program.stdout = program.stderr = None
+    return program
+
+
 def _of_future(value: concurrent.futures.Future[Any], context: Context) -> Any:
     if value.cancelled() or not value.done():
         raise Unsavable("a future can't be kept: what was to answer it is gone", value)
@@ -82,10 +118,12 @@ TYPES: dict[Any, Any] = {
     _thread.LockType: _of_lock,
     type(threading.RLock()): _of_rlock,
     threading.Condition: _of_condition,
+    threading.Thread: _of_thread,
     threading.local: _of_local,
     concurrent.futures.Future: _of_future,
 }
 NAMES = {
+    ("subprocess", "Popen"): _of_program,
     ("concurrent.futures.thread", "ThreadPoolExecutor"): _of_pool,
     ("concurrent.futures.process", "ProcessPoolExecutor"): _of_pool,
 }

@@ -52,11 +52,33 @@ _lost(
     "an open file (~/written.txt) can't be kept. Open it again",
     "from pathlib import Path\nassert (Path.home() / 'written.txt').read_text() == '', 'the child wrote what was buffered'",
 )
-_lost(
-    "file that is closed",
-    "closed",
-    "from pathlib import Path\n(Path.home() / 'closed.txt').touch()\nclosed = open(Path.home() / 'closed.txt')\nclosed.close()",
-    "a closed file can't be kept. Open it again",
+_restored(
+    "files that are closed, as `with` leaves them",
+    """
+    from pathlib import Path
+    with open(Path.home() / 'closed.txt', 'w', encoding='utf-8') as closed:
+        closed.write('x')
+    with open(Path.home() / 'closed.txt', 'rb') as closed_bytes:
+        pass
+    """,
+    """
+    from pathlib import Path
+    assert closed.closed and closed.name.endswith('/closed.txt') and closed.mode == 'w' and closed.encoding == 'utf-8'
+    assert closed_bytes.closed and closed_bytes.name == closed.name and closed_bytes.mode == 'rb'
+    assert (Path.home() / 'closed.txt').read_text() == 'x'
+    """,
+)
+_noted(
+    "archive that is closed",
+    "closed_archive",
+    """
+    import zipfile
+    from pathlib import Path
+    with zipfile.ZipFile(Path.home() / 'closed.zip', 'w') as closed_archive:
+        closed_archive.writestr('a', 'b')
+    """,
+    "assert closed_archive.namelist() == ['a'] and closed_archive.fp is None",
+    "a lock comes back open",
 )
 _lost(
     "file that was deleted",
@@ -150,11 +172,25 @@ _restored(
     "async with async_lock:\n    assert await async_queue.get() == 1 and not async_event.is_set()",
 )
 _lost(
-    "thread",
-    "thread",
-    "import threading\nthread_result = []\nthread = threading.Thread(target=thread_result.append, args=(1,))\nthread.start(); thread.join()",
+    "thread that runs, or is still to be started",
+    "thread unstarted",
+    """
+    import threading
+    import time
+    thread, unstarted = threading.Thread(target=time.sleep, args=(1000,), daemon=True), threading.Thread(target=print)
+    thread.start()
+    """,
     "a thread can't be kept: start it again",
-    "assert thread_result == [1]",
+)
+_restored(
+    "thread that has ended",
+    "import threading\nended_thread = threading.Thread(target=print, name='worker')\nended_thread.start(); ended_thread.join()",
+    "assert not ended_thread.is_alive() and ended_thread.name == 'worker'\nended_thread.join()",
+)
+_restored(
+    "program that has ended",
+    "import subprocess\nended_program = subprocess.Popen(['true'])\nended_program.wait()\nNone",
+    "assert ended_program.returncode == 0 and ended_program.poll() == 0 and ended_program.args == ['true']",
 )
 _lost(
     "timer", "timer", "import threading\ntimer = threading.Timer(1000, print)", "a thread can't be kept: start it again"
