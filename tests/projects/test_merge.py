@@ -426,7 +426,7 @@ from regrow.store import Store
 
 class Killing(InStore):
     # The small files are written by now, and the large ones are not.
-    def content(self, pointer):
+    def write(self, pointer, file):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with Store.open(sys.argv[1], Path(sys.argv[2])) as store:
@@ -464,7 +464,7 @@ def test_a_merge_that_was_killed_is_completed_by_the_next(pair, tmp_path, git):
 
 
 class Failing(InStore):
-    def content(self, pointer):
+    def write(self, pointer, file):
         raise ProjectError("The other side has gone away.")
 
 
