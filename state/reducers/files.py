@@ -67,7 +67,7 @@ def _closed(name: Any, mode: str, arguments: dict[str, Any]) -> Any:
         raw = raw.buffer if isinstance(raw, io.TextIOWrapper) else raw.raw
     raw.name = name
     if isinstance(file, io.TextIOWrapper):
-        file.mode = mode
+        vars(file)["mode"] = mode
     file.close()
     return file
 

@@ -138,6 +138,29 @@ _restored(
     """,
 )
 _restored(
+    "DataFrame and Series in several pieces",
+    """
+    import polars as pl
+    piece = pl.DataFrame({f'c{i}': range(50_000) for i in range(8)} | {'t': [str(i % 100) for i in range(50_000)]})
+    pieces = pl.concat([piece.with_columns(pl.col('t').cast(pl.Categorical).alias('k'))] * 3, rechunk=False)
+    pieces.group_by('t').agg(pl.col('c0').sum())
+    series_in_pieces = pieces['k']
+    """,
+    """
+    assert pieces.shape == (150_000, 10) and pieces['c3'].sum() == 3 * sum(range(50_000)) and pieces['k'].dtype == pl.Categorical
+    assert series_in_pieces.len() == 150_000 and pieces.group_by('t').len().shape == (100, 2) and series_in_pieces[149_999] == '99'
+    """,
+)
+_lost(
+    "LazyFrame of a DataFrame in several pieces",
+    "lazy_in_pieces",
+    """
+    import polars as pl
+    lazy_in_pieces = pl.concat([pl.DataFrame({f'c{i}': range(50_000) for i in range(8)})] * 3, rechunk=False).lazy()
+    """,
+    "a LazyFrame can't be kept whose DataFrame is in several pieces: rechunk() that",
+)
+_restored(
     "Series, LazyFrame, expressions, types, schema",
     """
     import polars as pl
