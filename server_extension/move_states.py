@@ -1,6 +1,7 @@
-"""What is kept of a notebook's kernel, or of those of all notebooks in a folder, follows a renaming.
+"""What is kept of a notebook's kernel, or of those of all notebooks in a folder, follows a renaming or goes with it.
 
-`python -m regrow.server_extension.move_states OLD NEW`, with absolute paths; the files have their new names already.
+`python -m regrow.server_extension.move_states OLD [NEW]`, with absolute paths; the files have their new names already,
+or are gone: another notebook that is given that name is not to have the variables of the one before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from regrow.state.checkpoints import Checkpoints
+from regrow.state.errors import NotSaved
 from regrow.state.places import state_dir, status_file
 
 
@@ -38,5 +40,22 @@ def move(directory: Path, old: Path, new: Path) -> None:
                 status_file(directory, before).replace(status_file(directory, now))
 
 
+def forget(directory: Path, gone: Path) -> None:
+    """Drop what `directory` keeps of the notebook `gone`, or of those in that folder."""
+    if not directory.exists():
+        return
+    with Checkpoints(directory) as checkpoints:
+        known = (checkpoints.path_of(*each) for each in checkpoints.notebooks())
+        for notebook in {gone, *(path for path in known if path and path.is_relative_to(gone))}:
+            for entry in checkpoints.entries(notebook):
+                with suppress(NotSaved):
+                    checkpoints.drop(notebook, entry)
+            status_file(directory, notebook).unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
-    move(state_dir(), Path(sys.argv[1]), Path(sys.argv[2]))
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    if len(paths) == 1:
+        forget(state_dir(), *paths)
+    else:
+        move(state_dir(), *paths)

@@ -46,13 +46,15 @@ class Notebooks:
 
     async def on_event(self, logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         """jupyter-server's listener: it passes these three by name."""
-        if data["action"] != "rename":
-            return
-        old, new = (PurePosixPath(data[field].strip("/")) for field in ("source_path", "path"))
-        async with self._one_at_a_time:
-            # First what is kept: it takes the place of what there is under the new name.
-            await self._move_kept(old, new)
-            await self._rename_sessions(old, new)
+        if data["action"] == "delete":
+            async with self._one_at_a_time:
+                await self._forget_kept(PurePosixPath(data["path"].strip("/")))
+        elif data["action"] == "rename":
+            old, new = (PurePosixPath(data[field].strip("/")) for field in ("source_path", "path"))
+            async with self._one_at_a_time:
+                # First what is kept: it takes the place of what there is under the new name.
+                await self._move_kept(old, new)
+                await self._rename_sessions(old, new)
 
     def session_changed(self, kernel_id: str) -> None:
         """The session of a kernel may have another path: a front end says so after it has saved under another name."""
@@ -88,16 +90,22 @@ class Notebooks:
         except Exception:
             self._log.exception("Kernel %s does not know that its notebook was moved.", kernel_id)
 
+    async def _forget_kept(self, gone: PurePosixPath) -> None:
+        if gone.suffix in (".ipynb", ""):  # without a suffix it may have been a folder
+            await self._run(gone)
+
     async def _move_kept(self, old: PurePosixPath, new: PurePosixPath) -> None:
-        paths = [os.fsencode(self._absolute(str(path))) for path in (old, new)]
-        if ".ipynb" not in (old.suffix, new.suffix) and not self._absolute(str(new)).is_dir():
-            return
+        if ".ipynb" in (old.suffix, new.suffix) or self._absolute(str(new)).is_dir():
+            await self._run(old, new)
+
+    async def _run(self, *names: PurePosixPath) -> None:
+        paths = [os.fsencode(self._absolute(str(name))) for name in names]
         # In a process of its own: it imports the store.
         process = await asyncio.create_subprocess_exec(*_MOVE, *paths, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
         _, said = await process.communicate()
         if process.returncode:
             what = said.decode(errors="replace").strip()
-            self._log.warning("What was saved of %s is still under its old name: %s", old, what)
+            self._log.warning("What was saved of %s is still under its old name: %s", names[0], what)
 
     def _absolute(self, path: str) -> Path:
         return Path(self._serverapp.root_dir) / path.strip("/")

@@ -13,7 +13,7 @@ from pathlib import Path
 from regrow.state.errors import NotSaved, StateError
 from regrow.state.manifest import HEAD_BYTES, Blob, Manifest, body_length, decode, encode, parse
 from regrow.state.places import key_of, state_dir, status_file, users_key
-from regrow.store import NotKept, Store
+from regrow.store import NotKept, Store, StoreError
 from regrow.store.recipe import Recipe
 from regrow.store.writer import Writer
 
@@ -123,6 +123,14 @@ class Checkpoints:
             folder, _, identity = name.rpartition("/")
             found.setdefault(folder, []).append(_entry(identity))
         yield from found.items()
+
+    def path_of(self, folder: str, entries: list[Entry]) -> Path | None:
+        """The notebook of which `notebooks` gave these, as its last checkpoint says; None where that can't be read."""
+        with contextlib.suppress(StateError, StoreError):
+            recipe = self.store.recipe(f"{folder}/{entries[-1].id}")
+            with self.store.open_recipe(recipe) as file:
+                return Path(parse(file.read(body_length(file.read(HEAD_BYTES)))).notebook)
+        return None
 
 
 def _name(notebook: Path, entry: Entry) -> str:

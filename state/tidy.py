@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 
 from regrow.state.checkpoints import GRACE_S, Checkpoints
-from regrow.state.errors import StateError
-from regrow.state.manifest import HEAD_BYTES, body_length, parse
 from regrow.state.places import state_dir
 from regrow.store import StoreError
 from regrow.store.gc import collect
@@ -68,13 +66,11 @@ def _drop_gone(checkpoints: Checkpoints, now: float) -> None:
     for folder, entries in checkpoints.notebooks():
         if now - entries[-1].at < GONE_S:
             continue
-        with contextlib.suppress(StateError, StoreError):
-            recipe = checkpoints.store.recipe(f"{folder}/{entries[-1].id}")
-            with checkpoints.store.open_recipe(recipe) as file:
-                notebook = Path(parse(file.read(body_length(file.read(HEAD_BYTES)))).notebook)
-            # A folder that is not there either may be one that is not mounted now.
-            if notebook.parent.is_dir() and not notebook.exists():
-                for entry in entries:
+        notebook = checkpoints.path_of(folder, entries)
+        # A folder that is not there either may be one that is not mounted now.
+        if notebook is not None and notebook.parent.is_dir() and not notebook.exists():
+            for entry in entries:
+                with contextlib.suppress(StoreError):
                     checkpoints.store.drop(f"{folder}/{entry.id}")
 
 

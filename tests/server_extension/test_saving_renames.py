@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.manifest import Manifest
 
 from support.notebook_server import until
 
@@ -93,6 +97,18 @@ def test_a_session_without_a_name_has_its_notebooks_whole_path_too(server, asked
         body = {"path": "work/a.ipynb", "type": "notebook", "kernel": {"name": "stand-in"}}
         running.request("POST", "/api/sessions", expect=201, json=body)
         assert asked.wait("started")[0]["notebook"] == str(running.root / "work/a.ipynb")
+
+
+def test_a_notebook_of_a_deleted_ones_name_does_not_have_its_variables(server, asked, tmp_path):
+    with server() as running:
+        running.new_notebook("work/a.ipynb")
+        notebook = running.root / "work/a.ipynb"
+        with Checkpoints(tmp_path / "home/.local/share/regrow/state") as checkpoints:
+            with checkpoints.store.writer() as writer:
+                checkpoints.keep(writer, Manifest(str(notebook), time.time(), "test", "3.11"), notebook)
+            assert checkpoints.entries(notebook)
+            running.request("DELETE", "/api/contents/work/a.ipynb", expect=204)
+            until(lambda: not checkpoints.entries(notebook), "it is forgotten")
 
 
 def test_contents_work_as_ever(server, asked):

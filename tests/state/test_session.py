@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from regrow.server_extension.move_states import forget
+
 from support.sessions import Notebook, across_kernels, kill, save
 
 
@@ -182,5 +184,22 @@ def test_a_notebook_that_is_renamed_while_it_is_saved_keeps_its_variables(notebo
     with renamed.kernel() as kernel:
         assert kernel.ok("x, len(large)").result == "(1, 8000000)"
     # A new notebook of the old name is another one.
+    with notebook.kernel() as kernel:
+        assert kernel.run("x").ename == "NameError"
+
+
+def test_what_is_kept_goes_with_a_notebook_that_is_deleted(notebook: Notebook) -> None:
+    other = Notebook(notebook.home, "deep/down.ipynb")
+    for each in (notebook, other):
+        with each.kernel() as kernel:
+            kernel.ok("x = 1")
+            assert save(kernel) == ""
+    forget(notebook.directory, other.path.parent)
+    with other.kernel() as kernel:
+        assert kernel.run("x").ename == "NameError"
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "1"
+        kill(kernel)
+    forget(notebook.directory, notebook.path)
     with notebook.kernel() as kernel:
         assert kernel.run("x").ename == "NameError"
