@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regrow.state.pickling import load
+from regrow.state.reducers import ipython
 
 #: Larger groups are taken as they are.
 MOST_BYTES = 32 * 1024 * 1024
@@ -22,6 +23,7 @@ SOUND = frozenset(
         *sys.stdlib_module_names,
         *("numpy", "pandas", "polars", "pyarrow", "scipy", "sklearn", "xgboost", "lightgbm", "torch", "matplotlib"),
         *("plotly", "networkx", "requests", "PIL", "traitlets", "ipywidgets", "regrow", "dill", "dateutil", "pytz"),
+        *("attr", "attrs", "pydantic", "pydantic_core", "sympy", "tqdm", "IPython"),
     }
 ) - {"__main__"}
 _HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
@@ -60,13 +62,20 @@ def differences(
 ) -> dict[str, Difference]:
     """By name, what of `values` the pickle does not bring back as it was."""
     try:
+        ipython.rehearsing = True
         copies = load(bytes(pickled), [bytearray(view) for view in buffers], by_dill, namespace.__getitem__)
     except Exception as error:
         text = f"what is written of it can't be read back: {type(error).__name__}: {error}"
         return dict.fromkeys(values, Difference(text, is_lost=True))
+    finally:
+        ipython.rehearsing = False
     found = {}
     for name, value in values.items():
-        if difference := _Comparison().difference(value, copies.get(name), name):
+        try:
+            difference = _Comparison().difference(value, copies.get(name), name)
+        except (RecursionError, ReferenceError):  # too deep to be looked at; a weak proxy whose object is gone
+            continue
+        if difference:
             found[name] = Difference(f"it comes back different: {difference}")
     return found
 

@@ -73,11 +73,16 @@ def _of_widget(value: Any, context: Context) -> Any:
     return make, arguments, (state, observers, identity), None, None, _fill_widget
 
 
+#: Whether what is loaded is only looked at, in the child that saves: no front end is to hear of it.
+rehearsing = False
+
+
 def _fill_widget(value: Any, state: Any) -> None:
     own, observers, identity = state
     own = {**own, "_model_id": identity}
     _fill_has_traits(value, (own, observers))
-    value.open()
+    if not rehearsing:
+        value.open()
 
 
 NAMES = {

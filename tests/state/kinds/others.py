@@ -266,6 +266,23 @@ _noted(
     "interactive.children[0].value = 4\nassert interactive.kwargs == {'x': 4}",
     _WIDGET,
 )
+_noted(
+    "widget in an object of a class that says itself how it is pickled",
+    "panel",
+    """
+    import ipywidgets as widgets
+    class Panel:
+        def __init__(self):
+            self.bar = widgets.IntProgress(value=2)
+        def __getstate__(self):
+            return {'bar': self.bar}
+        def __setstate__(self, state):
+            self.bar = state['bar']
+    panel = Panel()
+    """,
+    "assert panel.bar.value == 2 and panel.bar.comm is not None",
+    _WIDGET,
+)
 _restored(
     "traitlets: objects with observers",
     """
