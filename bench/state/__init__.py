@@ -95,10 +95,11 @@ def _waiting(place: Path, scale: Scale) -> Iterator[Case]:
 
 
 def _sequence(sequence: Sequence) -> Iterator[Case]:
-    case = partial(Case, peer_name=f"Kishu {KISHU}", goal=1, memory=sequence.memory_bytes)
-    yield case("20 cells, each saved", sequence.saving, sequence.kishu_saving, unit="s", rounds=3)
-    yield case("20 cells, stored", sequence.stored, sequence.kishu_stored, unit="bytes", rounds=1)
-    yield case("20 cells, back to the first", sequence.checkout, sequence.kishu_checkout, unit="s", rounds=3)
+    kishu = f"Kishu {KISHU}"
+    case = partial(Case, goal=1, memory=sequence.memory_bytes)
+    yield case("20 cells, each saved", sequence.saving, sequence.kishu_saving, f"{kishu}, once", "s", rounds=3)
+    yield case("20 cells, stored", sequence.stored, sequence.kishu_stored, kishu, "bytes", rounds=1)
+    yield case("20 cells, back to the first", sequence.checkout, sequence.kishu_checkout, kishu, "s", rounds=3)
 
 
 def _notebooks(place: Path, scale: Scale) -> Iterator[Case]:

@@ -86,7 +86,8 @@ class Run(Stage):
         manager = AsyncKernelManager(kernel_name=NAME, kernel_spec_manager=notebook.specs())
         client = NotebookClient(content, km=manager, timeout=_CELL_TIMEOUT_S)
         # Modules and data that it uses are beside it.
-        with client.setup_kernel(env=notebook.environment(), cwd=str(self._source.parent)):
+        place, nothing = str(self._source.parent), subprocess.DEVNULL
+        with client.setup_kernel(env=notebook.environment(), cwd=place, stdout=nothing, stderr=nothing):
             notebook.pid = int(getattr(manager.provisioner, "pid", 0) or 0)
             started = time.perf_counter()
             for number, cell in enumerate(content.cells):

@@ -20,7 +20,7 @@ class Scale:
     variables: int = 1000
     variable_bytes: int = 100_000
     rows: int = 2_500_000
-    table_rows: int = 200_000
+    table_rows: int = 50_000
     notebooks: int = 5
 
     @property

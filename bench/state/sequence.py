@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from bench.case import PeerUnavailable
@@ -57,6 +58,8 @@ class Sequence(Stage):
         self._cells = cells(rows)
         self._peers = peers
         self._first = self._first_commit = ""
+        # Minutes: once is enough.
+        self.kishu_saving = cache(self._kishu_saving)
 
     def saving(self) -> float:
         """Seconds that our saves took after the cells, together."""
@@ -75,8 +78,8 @@ class Sequence(Stage):
         seconds = float(kernel.measured(f"checkout({self._first!r})"))
         return self._checked(kernel, seconds)
 
-    def kishu_saving(self) -> float:
-        """Seconds that Kishu's checkpoints took."""
+    def _kishu_saving(self) -> float:
+        # Seconds that Kishu's checkpoints took.
         self._again("kishu")
         seconds, self._first_commit = self._run(self._kishu(), "kishu_head()")
         return seconds
