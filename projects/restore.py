@@ -18,13 +18,16 @@ from regrow.projects.errors import NoSuchSnapshot, ProjectError
 from regrow.projects.git import git
 from regrow.projects.large_files import LargeFiles, write
 from regrow.projects.pointers import Pointer
-from regrow.projects.shadow import shadow
+from regrow.projects.shadow import git_folder, shadow
 from regrow.projects.snapshot import Snapshot, snapshots, take
 
 # With as many processes as there are processors, each of which maps little of the packs.
 _CHECKOUT = (
     "-c", "checkout.workers=0", "-c", "core.packedGitLimit=64m", "-c", "core.packedGitWindowSize=4m",
 )  # fmt: skip
+_INCOMING = "incoming-"
+# What was last written to so many seconds ago is of a process that was killed.
+_LEFT_S = 3600
 
 
 @dataclass
@@ -196,7 +199,7 @@ def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
 
 def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Pointer) -> None:
     file = project / change.path
-    new = file.with_name(f".regrow-{secrets.token_hex(8)}")
+    new = _incoming(project, file.parent) / f"{_INCOMING}{secrets.token_hex(8)}"
     permissions = 0o777 if change.after.mode == EXECUTABLE else 0o666
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions)
     try:
@@ -206,3 +209,15 @@ def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Poin
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def _incoming(project: Path, folder: Path) -> Path:
+    """Where a file is written that is to be renamed into `folder`: what a kill leaves there is none of the project's."""
+    ours = git_folder(project) / "regrow"
+    if ours.stat().st_dev != folder.stat().st_dev:  # a mount in the project
+        return folder
+    for left in ours.glob(f"{_INCOMING}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink()
+    return ours
