@@ -212,7 +212,7 @@ def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Poin
 
 
 def _incoming(project: Path, folder: Path) -> Path:
-    """Where a file is written that is to be renamed into `folder`: what a kill leaves there is none of the project's."""
+    """Where a file is written that is renamed into `folder` then. What a kill leaves there is none of the project's."""
     ours = git_folder(project) / "regrow"
     if ours.stat().st_dev != folder.stat().st_dev:  # a mount in the project
         return folder

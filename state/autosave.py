@@ -171,7 +171,8 @@ class Autosave:
 
     def _begin(self) -> None:
         """Called on the cells' thread while no cell runs."""
-        if self._is_busy() or self._loop is None:
+        is_preparing = self._preparing is not None and not self._preparing.done()
+        if self._is_busy() or is_preparing or self._loop is None:
             return
         if gpu.is_in_use() or pages.resident_bytes() > self._huge_at + _GROWN_BYTES:
             self._preparing = asyncio.ensure_future(self._prepare_and_save(), loop=self._loop)

@@ -64,11 +64,18 @@ class Child:
     def watch(self, then: Callable[[Outcome], None]) -> None:
         """Wait for it in a thread, and call `then` there."""
 
+        # Looking for garbage writes to every object, and each page that is written to is copied while the child lives.
+        is_frozen = gc.get_freeze_count() == 0
+        if is_frozen:
+            gc.freeze()
+
         def wait() -> None:
             watchdog = threading.Thread(target=self._end_if_stuck, daemon=True, name="regrow-save-watchdog")
             watchdog.start()
             self._receive()
             self._ended.set()
+            if is_frozen:
+                gc.unfreeze()
             then(self.outcome)
             self.finished.set()
 

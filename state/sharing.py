@@ -204,7 +204,7 @@ class _Walk:
         self.namespace = namespace
         self.definitions = definitions(namespace)
         # Every function refers to its module's dictionary, and so to everything.
-        self.cut = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)}
+        self.cut = {id(getattr(module, "__dict__", None)) for module in list(sys.modules.values())}
         self.cut |= {id(namespace), id(sys.modules), *_of_the_kernel()}
         self.owner: dict[int, int] = {}
         self.parent: list[int] = []
