@@ -261,10 +261,11 @@ def test_a_child_is_no_zombie_and_holds_nothing_open(notebook: Notebook) -> None
             kernel.ok(f"x = {n}")
             assert save(kernel) == ""
         before = int(kernel.ok("import os; len(os.listdir('/proc/self/fd'))").result)
-        for n in range(5):
+        for n in range(30):
             kernel.ok(f"x = {n}")
             assert save(kernel) == ""
-        assert int(kernel.ok("len(os.listdir('/proc/self/fd'))").result) <= before
+        # One save may be under way.
+        assert int(kernel.ok("len(os.listdir('/proc/self/fd'))").result) < before + 5
         assert len(children(kernel)) <= 1
 
 
