@@ -13,6 +13,7 @@ import sys
 import types
 import typing
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from regrow.state import definitions
@@ -186,8 +187,9 @@ def _of_method(value: types.MethodType, context: Context) -> Any:
     kind = owner if isinstance(owner, type) else type(owner)
     # A class that is written by value itself may not have its methods yet.
     is_there = id(kind) in context.references or is_importable(kind)
-    if is_there and getattr(owner, getattr(function, "__name__", ""), None) == value:
-        return NotImplemented
+    with suppress(Exception):  # of the owner's own code
+        if is_there and getattr(owner, getattr(function, "__name__", ""), None) == value:
+            return NotImplemented
     return types.MethodType, (function, owner)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from regrow.state.errors import Unsavable
@@ -26,6 +27,8 @@ def _of_kernel(value: Any, context: Context) -> Any:
 
 def _of_has_traits(value: Any, context: Context) -> Any:
     """With the observers that were put on it, which traitlets' own pickles are without."""
+    if type(value).__getstate__ is not sys.modules["traitlets"].HasTraits.__getstate__:
+        return NotImplemented
     state = dict(vars(value))
     state["_trait_values"] = dict(state.get("_trait_values", {}))
     state["_trait_notifiers"] = {}
@@ -66,7 +69,10 @@ def _fill_has_traits(value: Any, state: tuple[dict[str, Any], list[tuple[Any, An
 def _of_widget(value: Any, context: Context) -> Any:
     if value.comm is None:
         raise Unsavable("a widget that was closed can't be kept: make it again", value)
-    make, arguments, (state, observers), *_ = _of_has_traits(value, context)
+    reduced = _of_has_traits(value, context)
+    if reduced is NotImplemented:
+        return NotImplemented
+    make, arguments, (state, observers), *_ = reduced
     identity = value.model_id
     state["_trait_values"].pop("comm", None)
     context.notes.append("a widget comes back with its values: display it again")
