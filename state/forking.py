@@ -25,8 +25,8 @@ from typing import Any
 
 _LENGTH = struct.Struct("<Q")
 _POLL_S = 0.5
-#: A child whose parent has died ends after this many seconds, whatever it does.
-_LONGEST_S = 3600
+#: A child ends itself this many seconds later than its parent would.
+_LATER_S = 30
 #: A child that says nothing of what it is working on is ended after this many seconds.
 _MOST_SILENT_S = 600
 _PROGRESS_BYTES = 64 * 1024
@@ -152,20 +152,24 @@ def start(work: Callable[[Callable[[str], None]], Any], then: Callable[[Outcome]
         progress.close()
         raise
     if pid == 0:
-        _be_the_child(work, writing, progress)
+        _be_the_child(work, writing, progress, stuck_after_s)
     os.close(writing)
     child = Child(pid, reading, progress, stuck_after_s)
     child.watch(then)
     return child
 
 
-def _be_the_child(work: Callable[[Callable[[str], None]], Any], writing: int, progress: mmap.mmap) -> None:
+def _be_the_child(
+    work: Callable[[Callable[[str], None]], Any], writing: int, progress: mmap.mmap, stuck_after_s: float
+) -> None:
     try:
         gc.disable()
         _step_aside()
         outcome = Outcome()
+        watchdog = _Watchdog(stuck_after_s)
 
         def working_on(what: str) -> None:
+            watchdog.wait_for(what)
             text = what.encode(errors="replace")[: _PROGRESS_BYTES - _PROGRESS.size]
             progress[_PROGRESS.size : _PROGRESS.size + len(text)] = text
             _PROGRESS.pack_into(progress, 0, time.monotonic(), len(text))
@@ -183,6 +187,23 @@ def _be_the_child(work: Callable[[Callable[[str], None]], Any], writing: int, pr
         os._exit(0)
 
 
+class _Watchdog:
+    """Ends this process where it hangs and its parent is not there any more to do so."""
+
+    def __init__(self, stuck_after_s: float) -> None:
+        self._stuck_after_s = stuck_after_s
+        self._nothing = os.open(os.devnull, os.O_WRONLY)
+        self._since = 0.0
+
+    def wait_for(self, what: str) -> None:
+        """Wait again, for as long as `what` may take. It needs a thread each time: not more often than now and then."""
+        limit = (self._stuck_after_s if what else _MOST_SILENT_S) + _LATER_S
+        now = time.monotonic()
+        if not what or now - self._since > _LATER_S / 2:
+            self._since = now
+            faulthandler.dump_traceback_later(limit, exit=True, file=self._nothing)
+
+
 def _step_aside() -> None:
     """The notebook's own work comes first, and what is meant for the kernel is not for this process."""
     # Interrupting a kernel signals its process group.
@@ -192,7 +213,6 @@ def _step_aside() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
-    faulthandler.dump_traceback_later(_LONGEST_S, exit=True, file=nothing)
     with contextlib.suppress(OSError):
         os.nice(10)
     with contextlib.suppress(OSError):

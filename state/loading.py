@@ -7,6 +7,7 @@ import mmap
 import pickle
 import sys
 from collections.abc import Callable, Iterable, MutableMapping
+from types import FunctionType
 from typing import Any
 
 from regrow.state.checkpoints import Checkpoints
@@ -48,7 +49,7 @@ class Loader:
         self._tell = tell
         self._groups = {name: group for group in manifest.groups for name in group.names}
         self._standing: dict[str, NotLoaded] = {}
-        self._values: dict[int, dict[str, Any]] = {}
+        self._definitions: dict[str, Any] = {}
         self._loading: set[int] = set()
         self._segments: dict[int, bytes] = {}
 
@@ -94,6 +95,8 @@ class Loader:
         failed: list[Missing] = []
         for group in groups.values():
             failed += self._load_group(group)
+        if not self.pending():
+            self._segments.clear()
         self.failed += failed
         return failed
 
@@ -113,8 +116,6 @@ class Loader:
         return []
 
     def _values_of(self, group: Group) -> dict[str, Any]:
-        if id(group) in self._values:
-            return self._values[id(group)]
         if group.kind == MODULE:
             return {name: importlib.import_module(group.target) for name in group.names}
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -135,16 +136,17 @@ class Loader:
         finally:
             self._loading.discard(id(group))
         # Whatever refers to a definition later is to get the same one, also where its name was bound anew.
-        if group.has_code:
-            self._values[id(group)] = values
+        self._definitions |= {
+            name: value for name, value in values.items() if issubclass(type(value), type | FunctionType)
+        }
         return values
 
     def _definition(self, name: str) -> Any:
         group = self._groups.get(name)
         if group is None:
             raise pickle.UnpicklingError(f"it needs {name}, which could not be kept")
-        if id(group) not in self._values and name not in self.pending() and name in self._namespace:
-            return self._namespace[name]
+        if name in self._definitions:
+            return self._definitions[name]
         values = self._values_of(group)
         for each in group.names:
             if each in self.pending():

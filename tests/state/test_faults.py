@@ -299,3 +299,17 @@ saving.save = measured
         assert save(kernel) == ""
         assert notebook.status()["bytes"] > 290_000_000
         assert int((notebook.path.parent / "grown").read_text()) < 150_000
+
+
+def test_a_child_that_hangs_ends_without_its_kernel(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        shorten = "import regrow.state.autosave as a, regrow.state.forking as f\na.PICKLING_TIMEOUT_S, a.STUCK_AFTER_S, f._LATER_S = 99, 2, 1"
+        kernel.ok(shorten)
+        kernel.ok("class Bad:\n    def __reduce__(self):\n        while True: pass\nbad = Bad()")
+        notebook.wait(lambda status: status.get("state") == "saving")
+        (child,) = children(kernel)
+        kill(kernel)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{child}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
