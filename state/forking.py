@@ -193,14 +193,14 @@ class _Watchdog:
     def __init__(self, stuck_after_s: float) -> None:
         self._stuck_after_s = stuck_after_s
         self._nothing = os.open(os.devnull, os.O_WRONLY)
-        self._since = 0.0
+        self._until = 0.0
 
     def wait_for(self, what: str) -> None:
         """Wait again, for as long as `what` may take. It needs a thread each time: not more often than now and then."""
         limit = (self._stuck_after_s if what else _MOST_SILENT_S) + _LATER_S
-        now = time.monotonic()
-        if not what or now - self._since > _LATER_S / 2:
-            self._since = now
+        until = time.monotonic() + limit
+        if abs(until - self._until) > _LATER_S / 2:
+            self._until = until
             faulthandler.dump_traceback_later(limit, exit=True, file=self._nothing)
 
 
