@@ -23,8 +23,8 @@ Large = dict[str, tuple[Stat, Pointer]]
 
 # From this many files on, packs are written sooner than an object file for each.
 _MANY = 200
-# Some of these no repository can have (`.GIT`, `git~1`): git is asked about each.
-_DOUBTFUL = re.compile(rb"(^|/)(\.git|git~)", re.IGNORECASE)
+# Some of these no repository can have (`.GIT`, `git~1`, `a\\.git`, `.g\u200cit`): git is asked about each.
+_DOUBTFUL = re.compile(rb"(^|[/\\])(\.git|git~)|[\xe2\xef]", re.IGNORECASE)
 
 
 @dataclass
@@ -37,14 +37,19 @@ class Known:
     @classmethod
     def read(cls, ours: Shadow, store: str) -> Known:
         """What was noted last. Where that is nothing, or of another store, the index goes: both are only caches."""
+        index = ours.folder / "git/index"
         try:
+            if not index.stat().st_size:
+                raise ValueError("the power was lost while it was written")
             content = json.loads((ours.folder / "large.json").read_text())
             if content["store"] != store:
                 raise ValueError("they are in another store")
             files = content["files"].items()
             entries = {path: (Stat(**stat), Pointer(**pointer)) for path, (stat, pointer) in files}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            (ours.folder / "git/index").unlink(missing_ok=True)
+            # In this order: what is noted without its index would never be looked at again.
+            (ours.folder / "large.json").unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
             entries = {}
         return cls(store, entries)
 
@@ -94,6 +99,7 @@ class Index:
             unreadable = {path: why for path in left if (why := self._why_unreadable(path))}
             if not unreadable:
                 raise
+            self.remove(unreadable)
             said = [f"{path} can't be read ({why}) and is not in the snapshot." for path, why in unreadable.items()]
             return said + self._update([path for path in left if path not in unreadable])
 

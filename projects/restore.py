@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -25,7 +26,7 @@ from regrow.projects.snapshot import Snapshot, snapshots, take
 _CHECKOUT = (
     "-c", "checkout.workers=0", "-c", "core.packedGitLimit=64m", "-c", "core.packedGitWindowSize=4m",
 )  # fmt: skip
-_INCOMING = "incoming-"
+_INCOMING = ".regrow-incoming-"
 # What was last written to so many seconds ago is of a process that was killed.
 _LEFT_S = 3600
 
@@ -198,8 +199,20 @@ def _write_small(project: Path, snapshot: Snapshot, paths: list[str]) -> None:
 
 
 def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Pointer) -> None:
+    """Write it under another name, and rename it. What a kill leaves in our folder is no file of the project's."""
     file = project / change.path
-    new = _incoming(project, file.parent) / f"{_INCOMING}{secrets.token_hex(8)}"
+    _remove_left_over(project)
+    try:
+        _write_by_way_of(git_folder(project) / "regrow", file, change, files, pointer)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Something else is mounted in the project.
+        _write_by_way_of(file.parent, file, change, files, pointer)
+
+
+def _write_by_way_of(folder: Path, file: Path, change: Change, files: LargeFiles, pointer: Pointer) -> None:
+    new = folder / f"{_INCOMING}{secrets.token_hex(8)}"
     permissions = 0o777 if change.after.mode == EXECUTABLE else 0o666
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions)
     try:
@@ -211,13 +224,8 @@ def _write_large(project: Path, change: Change, files: LargeFiles, pointer: Poin
         raise
 
 
-def _incoming(project: Path, folder: Path) -> Path:
-    """Where a file is written that is renamed into `folder` then. What a kill leaves there is none of the project's."""
-    ours = git_folder(project) / "regrow"
-    if ours.stat().st_dev != folder.stat().st_dev:  # a mount in the project
-        return folder
-    for left in ours.glob(f"{_INCOMING}*"):
+def _remove_left_over(project: Path) -> None:
+    for left in (git_folder(project) / "regrow").glob(f"{_INCOMING}*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > _LEFT_S:
                 left.unlink()
-    return ours

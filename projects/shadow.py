@@ -18,7 +18,7 @@ from regrow.projects.git import git
 
 IGNORE_FILE = ".regrowignore"
 # Variables that came with a fork (`regrow.projects.variables`) are no files of the project's own.
-_NEVER = b"\n/.regrow/state/\n"
+_NEVER = b"\n/.regrow/state\n"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Shadow:
             f"--work-tree={self.project}",
             *arguments,
             input=input,
-            settings=(f"core.excludesFile={self.project / IGNORE_FILE}",),
+            settings=(f"core.excludesFile={self.project / IGNORE_FILE}", "core.protectHFS=true"),
             environment={"GIT_OBJECT_DIRECTORY": str(git_folder(self.project) / "objects"), **(environment or {})},
         )
 

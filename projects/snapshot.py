@@ -82,6 +82,8 @@ def take(
             small = beside.submit(index.put_small, found.small, [path for path in found.nested if path not in empty])
             large = _keep_large(ours, files, found, known, warnings, progress)
             warnings += small.result()
+        # What is said to be left out is left out, also where an earlier version of it was small, or could be read.
+        index.remove([path for path in found.large if path not in large])
         index.put_large(large)
         return _commit(ours, index.tree(), reason, name, now(), warnings)
 

@@ -1,5 +1,6 @@
 """Bringing files back."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -205,3 +206,19 @@ def test_any_snapshot_can_be_had_again_from_any_state(steps, order):
         for snapshot, wanted in states:
             restore(project, InStore(store), snapshot)
             assert state(project) == wanted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_large_file_comes_back_into_a_folder_that_something_is_mounted_at(project, files, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (project / "data").mkdir()
+    subprocess.run(["mount", "--bind", tmp_path / "elsewhere", project / "data"], check=True)
+    try:
+        (project / "data/large").write_bytes(noise(1))
+        before = take(project, files).snapshot
+        (project / "data/large").write_bytes(noise(2))
+        restore(project, files, before)
+        assert (project / "data/large").read_bytes() == noise(1)
+        assert [path.name for path in (project / "data").iterdir()] == ["large"]
+    finally:
+        subprocess.run(["umount", "--lazy", project / "data"], check=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from regrow.projects.errors import BadName, NotAProject, ProjectError
-from regrow.projects.large_files import InStore
+from regrow.projects.large_files import InStore, Kept
 from regrow.projects.pointers import Pointer, parse
 from regrow.projects.restore import restore
 from regrow.projects.scan import LARGE_BYTES
@@ -214,11 +214,12 @@ def test_a_name_that_no_repository_can_have_is_said_and_left_out(project, files,
     for number in range(count):
         (project / f"{number}").write_text(f"{number}")
     (project / "sub").mkdir()
-    for name in (".gitignore", "sub/.GIT", "sub/git~1"):
+    for name in (".gitignore", "sub/.GIT", "sub/git~1", "sub/a\\.git", "sub/.g\u200cit"):
         (project / name).write_text("x\n")
     taken = take(project, files)
     assert sorted(taken.warnings) == [
-        f"sub/{name} has a name that git does not take, and is not in the snapshot." for name in (".GIT", "git~1")
+        f"sub/{name} has a name that git does not take, and is not in the snapshot."
+        for name in (".GIT", ".g\\u200cit", "a\\.git", "git~1")
     ]
     assert set(tree(git, project, taken.snapshot.commit)) == {*map(str, range(count)), ".gitignore"}
     assert git(project, "fsck", "--no-dangling", "--strict") == ""
@@ -275,6 +276,39 @@ def test_a_file_that_cannot_be_read_is_said_and_the_others_are_in_the_snapshot(p
     with taker(project, store, tmp_path, as_others) as process:
         assert "secret can't be read (Permission denied) and is not in the snapshot." in process.stdout.read().decode()
     assert set(tree(git, project, snapshots(project)[0].commit)) == set(map(str, range(count)))
+
+
+class Refusing(InStore):
+    """A place that does not keep large files, as the hub does with some names."""
+
+    def keep(self, project, files, progress):
+        for path, seen in files.items():
+            yield Kept(path, None, seen, error="it has an unprintable name")
+
+
+def test_what_is_said_to_be_left_out_is_not_there_as_it_was_and_is_kept_by_a_restore(project, store, files, git):
+    (project / "x").write_text("one")
+    first = take(project, files).snapshot
+    (project / "x").write_text("two")
+    take(project, files)
+    (project / "x").write_bytes(noise(1))
+    taken = take(project, Refusing(store))
+    assert taken.warnings == ["x can't be read (it has an unprintable name) and is not in the snapshot."]
+    assert tree(git, project, taken.snapshot.commit) == {}
+    done = restore(project, Refusing(store), first)
+    assert (project / "x").read_text() == "one"
+    (aside,) = project.glob("x.before-*")
+    assert aside.read_bytes() == noise(1)
+    assert any("is now x.before-" in warning for warning in done.warnings)
+
+
+@pytest.mark.parametrize("damage", [lambda index: index.unlink(), lambda index: index.write_bytes(b"")])
+def test_large_files_are_in_the_next_snapshot_where_the_index_was_lost(project, files, git, damage):
+    (project / "large").write_bytes(noise(1))
+    take(project, files)
+    damage(project / ".git/regrow/git/index")
+    (project / "small").write_text("x")
+    assert set(tree(git, project, take(project, files).snapshot.commit)) == {"large", "small"}
 
 
 def test_packs_that_cannot_be_written_are_said(project, files):
@@ -401,7 +435,7 @@ def test_a_full_store_leaves_the_project_as_it_was(project, tmp_path, git):
 TAKER = """
 import sys
 from pathlib import Path
-from regrow.projects.large_files import InStore
+from regrow.projects.large_files import InStore, Kept
 from regrow.projects.snapshot import take
 from regrow.store import Store
 with Store.open(sys.argv[2], Path(sys.argv[3])) as store:
