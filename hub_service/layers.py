@@ -143,10 +143,21 @@ def is_small_change(repository: Path, base: str, commit: str) -> bool:
 
 
 def _remove_others(project: Path, variables: Mapping[str, Pointer]) -> None:
-    """Of what the layer below has of variables, only those that this one has, too, are there."""
-    for file in (project / VARIABLES).rglob("*"):
-        if not file.is_dir() and str(file.relative_to(project)) not in variables:
-            file.unlink()
+    """Of what the layer below has of variables, only those that this one has, too, are there.
+
+    A link is never followed, wherever it is: it is a stranger's, and we may be root.
+    """
+    place = project / VARIABLES
+    if place.parent.is_symlink():
+        return  # a link of the project's own
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+        return
+    for above, folders, files in os.walk(place):
+        for file in (Path(above, name) for name in (*folders, *files)):
+            is_folder = file.is_dir() and not file.is_symlink()
+            if not is_folder and str(file.relative_to(project)) not in variables:
+                file.unlink()
 
 
 @contextmanager
@@ -197,7 +208,7 @@ def _put_refs(project: Path, state: State, head: str) -> None:
     folder = project / ".git"
     git(project, "init", "--quiet", "--template=", f"--initial-branch={state.branch}", ".")
     (folder / "info").mkdir(exist_ok=True)
-    (folder / "info/exclude").write_text(f"/{VARIABLES}/\n")
+    (folder / "info/exclude").write_text(f"/{VARIABLES}\n")
     (folder / "HEAD").write_text(f"ref: refs/heads/{state.branch}\n")
     refs = {BASE_REF: state.commit, **({f"refs/heads/{state.branch}": head} if head else {})}
     lines = "".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))

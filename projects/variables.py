@@ -32,9 +32,9 @@ def with_variables(folder: Path, tree: str, variables: Mapping[str, Pointer]) ->
 
 
 def without_variables(folder: Path, tree: str) -> str:
-    """`tree` without anybody's variables. Raises `ProjectError`."""
+    """`tree` without anybody's variables, or whatever else is in their place. Raises `ProjectError`."""
     outer = _subtree(folder, tree, _OUTER)
-    if not outer or not _subtree(folder, outer, _INNER):
+    if not outer or not git(folder, "ls-tree", "--full-tree", outer, _INNER):
         return tree
     return _put(folder, tree, _OUTER, _put(folder, outer, _INNER, "")) or git(folder, "mktree").decode().strip()
 

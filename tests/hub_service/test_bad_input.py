@@ -11,6 +11,7 @@ import pytest
 
 from regrow.client.hub import HubError
 from regrow.client.working import fork, publish, register, snapshot
+from regrow.hub_service import quotas
 from regrow.hub_service.service import Limits
 from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
@@ -383,6 +384,63 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_by_the_next_layer(faces
         again = fork(client, "ada", "faces", "again", quiet).working.folder
     assert state(again) == state(faces.folder)
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [".regrow", ".regrow/state", ".regrow/state/deep"])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["published", "pushed"])
+def test_a_link_in_the_place_of_variables_is_not_followed_by_the_next_layer(
+    faces, acting, hub, tmp_path, place, by_hand
+):
+    outside = tmp_path / "outside"
+    (outside / "state").mkdir(parents=True)
+    there = [outside / "a", outside / "state/b"]
+    for file in there:
+        file.write_text("somebody else's")
+    for number in range(20):
+        (faces.folder / f"filler{number}").write_text(str(number))
+    link = faces.folder / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+
+    def publish_now(client, number):
+        if not by_hand:
+            publish(client, faces, "hub", "", quiet)
+            return
+        # Any tree at all.
+        git(faces.folder, "add", "--all", "--force")
+        commit = git(faces.folder, "commit-tree", git(faces.folder, "write-tree"), "-m", "made by hand")
+        name = f"20260101T00000{number}.000000Z-0123abcd"
+        settings = ("-c", f"http.extraHeader={client.git_environment['GIT_CONFIG_VALUE_0']}")
+        url = f"{client.url}git/ada/faces.git"
+        git(faces.folder, *settings, "push", url, f"{commit}:refs/regrow/states/{name}")
+        client.add_snapshot("ada", "faces", {"id": name})
+        client.publish("ada", "faces", {"visibility": "hub", "snapshot": name}, quiet)
+
+    with acting("ada") as client:
+        list(client.keep_large("ada", "faces", "faces", ["model.bin"]))
+        publish_now(client, 0)
+        (faces.folder / "filler0").write_text("changed")
+        publish_now(client, 1)
+        # A folder with a pointer in its place, and a link again.
+        link.unlink()
+        variables = faces.folder / ".regrow/state/n.ipynb.state"
+        variables.parent.mkdir(parents=True, exist_ok=True)
+        ((oid, size),) = quotas.brought(hub.service, "ada").items()
+        variables.write_bytes(Pointer(oid, size).encode())
+        publish_now(client, 2)
+        variables.unlink()
+        for folder in (variables.parent, variables.parent.parent):
+            if folder.is_relative_to(link):
+                folder.rmdir()
+        link.symlink_to(outside)
+        publish_now(client, 3)
+    with acting("bob") as client:
+        mine = fork(client, "ada", "faces", "mine", quiet).working.folder
+    assert (mine / "filler0").read_text() == "changed"
+    assert (mine / ".regrow").is_symlink() == (place == ".regrow")
+    assert place == ".regrow" or not (mine / place).is_symlink()
+    assert [file.read_text() for file in there] == ["somebody else's"] * 2
+    assert sorted(outside.rglob("*")) == sorted([*there, outside / "state"])
 
 
 def test_odd_names_and_modes_survive_a_fork(faces, acting, hub):

@@ -91,6 +91,21 @@ def test_only_pointers_are_variables_whatever_a_stranger_has_put_there(project, 
     assert variables_of(project, as_link) == {} and own_files(project, as_link) == as_link
 
 
+@pytest.mark.parametrize("mode", ["120000", "100644", "100755"])
+def test_a_link_or_a_file_in_their_place_goes_too(project, files, mode):
+    blob = git(project, "hash-object", "-w", "--stdin", input=b"../../..").decode().strip()
+    inner = git(project, "mktree", input=f"{mode} blob {blob}\tstate\n".encode()).decode().strip()
+    tree = git(project, "mktree", input=f"040000 tree {inner}\t.regrow\n".encode()).decode().strip()
+    assert variables_of(project, tree) == {}
+    assert names(project, own_files(project, tree)) == []
+    (project / ".regrow").mkdir()
+    if mode == "120000":
+        (project / ".regrow/state").symlink_to("../../..")
+    else:
+        (project / ".regrow/state").write_text("x")
+    assert names(project, tree_of(project, take(project, files).snapshot.commit)) == ["deep/a", "train.py"]
+
+
 def test_others_in_the_same_folder_stay(project, files):
     (project / ".regrow").mkdir()
     (project / ".regrow/mine").write_text("mine")
