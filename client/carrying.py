@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +33,11 @@ from regrow.state.places import state_dir
 #: Below the .git of a fork that was made with its parent's variables: the digest of each notebook's, by its path.
 MARK = Path(".git/regrow/with_state.json")
 
-# No publication takes longer.
-_LONGEST_S = 24 * 3600
+# What we make there, and a file in it that is locked as long as its publication goes on.
+_OURS = ".publishing-"
+_LOCK = "lock"
+# Until then it may not be locked yet.
+_NEW_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,12 @@ def kept_by_hub(
     Raises `ProjectError` or `HubError`.
     """
     # The hub reads large files there and nowhere else. Beside those that came with a fork, which may be in use.
-    place = working.folder / FOLDER / f".{secrets.token_hex(8)}"
-    _remove_left_over(place.parent)
+    place = _folder_of(working) / f"{_OURS}{secrets.token_hex(8)}"
+    remove_left_over(working)
+    lock = -1
     try:
+        place.mkdir(parents=True, mode=0o700)
+        lock = _locked(place)
         files = {each.notebook: _write(place, number, each, working, progress) for number, each in enumerate(wanted)}
         by_path = {str(file.relative_to(working.folder)): notebook for notebook, file in files.items()}
         seen = {path: Stat.of((working.folder / path).lstat()) for path in by_path}
@@ -119,6 +127,8 @@ def kept_by_hub(
         yield found
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
         for folder in (working.folder / FOLDER, (working.folder / FOLDER).parent):
             with contextlib.suppress(OSError):  # there is something in it
                 folder.rmdir()
@@ -129,7 +139,9 @@ def mark(folder: Path) -> list[str]:
 
     Returns the notebooks. Raises `ProjectError`.
     """
-    digests = {}
+    digests: dict[str, str] = {}
+    if _is_elsewhere(folder):
+        return []
     for file in sorted((folder / FOLDER).rglob(f"*{SUFFIX}")):
         notebook = str(file.relative_to(folder / FOLDER)).removesuffix(SUFFIX)
         try:
@@ -163,11 +175,43 @@ def parent_of(hub: HubClient, project: Working) -> str:
     return str(hub.project(project.owner, project.name)["parent"])
 
 
-def _remove_left_over(folder: Path) -> None:
-    """What a process that was killed has left."""
-    for each in folder.glob(".*"):
-        if time.time() - each.lstat().st_mtime > _LONGEST_S:
-            shutil.rmtree(each, ignore_errors=True)
+def remove_left_over(working: Working) -> None:
+    """Remove what publications that were killed have left in the project's folder."""
+    if _is_elsewhere(working.folder):
+        return
+    for each in (working.folder / FOLDER).glob(f"{_OURS}*"):
+        with contextlib.suppress(OSError):  # it goes on, or is gone by now
+            about = each.lstat()
+            if stat.S_ISDIR(about.st_mode) and time.time() - about.st_mtime > _NEW_S:
+                lock = _locked(each)
+                shutil.rmtree(each, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked(place: Path) -> int:
+    """The lock of a publication, which ends with its process. Raises `OSError` where another one has it."""
+    descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_elsewhere(folder: Path) -> bool:
+    """Whether what a project has in the place of variables is none of its folders: projects are others' work, too."""
+    places = ((folder / FOLDER).parent, folder / FOLDER)
+    return any(place.is_symlink() or (place.exists() and not place.is_dir()) for place in places)
+
+
+def _folder_of(working: Working) -> Path:
+    if _is_elsewhere(working.folder):
+        raise ProjectError(
+            f"{FOLDER} in {working.folder} is a link or a file, or below one. Variables pass through a folder of that "
+            "name: move it away first. Nothing was sent or changed."
+        )
+    return working.folder / FOLDER
 
 
 def _notebooks(folder: Path) -> Iterator[str]:
@@ -201,7 +245,6 @@ def _last(checkpoints: Checkpoints, folder: Path, notebook: str) -> Manifest | N
 
 def _write(place: Path, number: int, each: Carried, working: Working, progress: Progress) -> Path:
     progress(f"Collecting the variables of {each.notebook}")
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = place / f"{number}{SUFFIX}"
     try:
         with Checkpoints(state_dir()) as checkpoints, file.open("xb") as output:

@@ -136,6 +136,7 @@ def publish(caller: Caller, parsed: Parsed) -> Result:
         return _variables_to_publish(caller, working, parsed.words)
     carried = _chosen_variables(caller, working, parsed)
     team = parsed.one("--team") or ""
+    carrying.remove_left_over(working)
     with contextlib.ExitStack() as stack:
         keeping = carrying.kept_by_hub(caller.hub, working, carried, caller.progress)
         variables = stack.enter_context(keeping) if carried else None

@@ -1,5 +1,6 @@
 """Variables that go with a published project: which, where they are read, and what is left when it fails."""
 
+import fcntl
 import os
 import time
 
@@ -103,12 +104,46 @@ class TestWithoutRoom:
         assert "private" in command("ada", "project list").text
 
 
-def test_what_a_killed_publication_left_goes_with_a_later_one(faces, states, command):
+@pytest.mark.parametrize("with_state", [True, False])
+def test_what_a_killed_publication_left_goes_with_the_next_one_and_nothing_else(faces, states, command, with_state):
     save(states, faces.folder / "n.ipynb", x=1)
-    left, recent = (faces.folder / ".regrow/state" / name for name in (".0123", ".4567"))
-    for folder in (left, recent):
+    place = faces.folder / ".regrow/state"
+    left, recent, going, hidden = (
+        place / name for name in (".publishing-0123", ".publishing-4567", ".publishing-89ab", ".mine")
+    )
+    for folder in (left, recent, going, hidden):
         folder.mkdir(parents=True)
-    os.utime(left, (0, 0))
+        (folder / "0.state").write_bytes(b"1")
+    with (going / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for folder in (left, going, hidden):
+            os.utime(folder, (0, 0))
+        code = command("ada", "project publish --state", "faces").text.partition("--with-state ")[2][:8]
+        command("ada", f"project publish --with-state {code}" if with_state else "project publish", "faces")
+    assert set(place.iterdir()) == {recent, going, hidden}
+
+
+@pytest.mark.parametrize("place", [".regrow", ".regrow/state"])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_a_link_in_a_project_never_leads_a_publication_out_of_it(faces, states, command, tmp_path, place, with_state):
+    """Somebody else's project, cloned: its link leads to one's own files."""
+    save(states, faces.folder / "n.ipynb", x=1)
+    home = tmp_path / "home"
+    for name in (".ssh", ".publishing-0123", "state/.ssh", "state/.publishing-0123"):
+        (home / name).mkdir(parents=True)
+        (home / name / "key").write_text("mine")
+        os.utime(home / name, (0, 0))
+    before = {path: path.lstat().st_mtime_ns for path in home.rglob("*")}
+    link = faces.folder / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(home)
     code = command("ada", "project publish --state", "faces").text.partition("--with-state ")[2][:8]
-    command("ada", f"project publish --with-state {code}", "faces")
-    assert [path.name for path in (faces.folder / ".regrow/state").iterdir()] == [".4567"]
+    if with_state:
+        with pytest.raises(ProjectError, match=r"\.regrow/state in .* is a link or a file.*move it away first"):
+            command("ada", f"project publish --with-state {code}", "faces")
+        with pytest.raises(ProjectError, match="move it away first"):
+            command("ada", "fork ada/faces as again --with-state", "faces")
+        assert "private" in command("ada", "project list").text
+    else:
+        command("ada", "project publish", "faces")
+    assert {path: path.lstat().st_mtime_ns for path in home.rglob("*")} == before
