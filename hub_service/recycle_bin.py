@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from regrow.hub_service import large_objects, making, shared_layers, trees
@@ -50,11 +50,18 @@ def put_back(service: Service, project: Project) -> None:
 
 
 def purge(service: Service, project: Project) -> None:
-    """Remove for good a project that is in the recycle bin. Its forks are not touched."""
+    """Remove for good a project that is in the recycle bin; one that was put back meanwhile stays.
+
+    Its forks are not touched.
+    """
     with service.large_lock:
         with service.session() as session, session.begin():
+            # At once, so that nobody puts it back in between.
+            in_bin = update(Project).where(Project.id == project.id, Project.deleted_at.is_not(None))
+            if session.execute(in_bin.values(purged_at=now()).returning(Project.id)).first() is None:
+                return
             gone = session.get_one(Project, project.id)
-            gone.purged_at, gone.layer_id, gone.description = now(), None, ""
+            gone.layer_id, gone.description = None, ""
             gone.visibility, gone.published_id, gone.snapshots = "private", "", []
             lost = large_objects.forget(session, gone)
         for oid in lost:
@@ -77,8 +84,10 @@ def purge_expired(service: Service) -> None:
 
 def _set_deleted(service: Service, project: Project, at: datetime | None) -> None:
     with service.session() as session, session.begin():
-        session.get_one(Project, project.id).deleted_at = at
+        there = update(Project).where(Project.id == project.id, Project.purged_at.is_(None))
         try:
-            session.flush()
+            changed = session.execute(there.values(deleted_at=at).returning(Project.id)).first()
         except IntegrityError as error:
             raise Refused(f"You have another project {project.name} now. Delete or rename that one first.") from error
+        if changed is None:
+            raise Refused(f"{project.name} was removed for good a moment ago.")

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from regrow.client.working import snapshot
-from regrow.hub_service import quotas
+from regrow.client.working import publish, snapshot
+from regrow.hub_service import quotas, recycle_bin
+from regrow.hub_service.errors import Refused
 from regrow.hub_service.registry.tables import Project, now
 from regrow.hub_service.repositories import is_scattered
 from regrow.hub_service.service import Limits
@@ -120,6 +121,34 @@ class TestAfterItsTimeInTheRecycleBin:
             assert client.recycle_bin() == []
         assert list(hub.places.repositories.iterdir()) == list(hub.places.bin.iterdir()) == []
         assert list(hub.service.store.names()) == []
+
+
+def test_a_project_that_is_put_back_when_it_is_about_to_be_removed_for_good_stays(hub, new_project, acting):
+    project = new_project("ada", "faces", {"model.bin": noise(1)})
+    with acting("ada") as client:
+        publish(client, project, "hub", "", quiet)
+        before = state(project.folder)
+        client.delete("ada", "faces")
+        with hub.service.session() as session:
+            found = session.get_one(Project, client.recycle_bin()[0]["id"])
+        client.undelete(found.id)
+        recycle_bin.purge(hub.service, found)
+        assert [each["name"] for each in client.projects()] == ["faces"]
+        assert client.project("ada", "faces")["published"] is not None
+        assert len(quotas.brought(hub.service, "ada")) == len(list(hub.service.store.names())) == 1
+    assert state(project.folder) == before
+
+
+def test_a_project_that_was_just_removed_for_good_is_not_put_back(hub, new_project, acting):
+    new_project("ada", "faces")
+    with acting("ada") as client:
+        client.delete("ada", "faces")
+        with hub.service.session() as session:
+            found = session.get_one(Project, client.recycle_bin()[0]["id"])
+        recycle_bin.purge(hub.service, found)
+        with pytest.raises(Refused, match="faces was removed for good a moment ago"):
+            recycle_bin.undelete(hub.service, found)
+        assert client.projects() == client.recycle_bin() == []
 
 
 def test_the_service_does_so_by_itself(hub):
