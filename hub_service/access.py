@@ -16,6 +16,9 @@ class LargeObjects(Protocol):
     def has(self, oids: Iterable[str]) -> dict[str, int]:
         """Those of `oids` that this project has, each with its size in bytes."""
 
+    def begin(self, oid: str, size: int) -> None:
+        """Note that it is about to be put into the store."""
+
     def record(self, oid: str, size: int) -> None:
         """Note that this project has it, also where that is noted already."""
 

@@ -43,6 +43,8 @@ def keep(
             kept.append(put(writer, path, descriptor))
             if pointer := kept[-1].pointer:
                 room.take(path, pointer)
+        # The block's end puts them there.
+        large_objects.begin(service, [each.pointer for each in kept if each.pointer])
     large_objects.add(service, project, [each.pointer for each in kept if each.pointer])
     for each in kept:
         say({"kept": asdict(each)})

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from regrow.hub_service.errors import Refused
-from regrow.hub_service.registry.tables import LargeObject, Project
+from regrow.hub_service.registry.tables import LargeObject, Project, StoredObject, now
 from regrow.hub_service.service import Service
-from regrow.projects.pointers import FOLDER, Pointer
+from regrow.projects.pointers import Pointer
 from regrow.store import NotKept
 
 
@@ -30,6 +31,10 @@ class ProjectsLargeObjects:
             mine = select(LargeObject.oid, LargeObject.size).where(LargeObject.project_id == self.project.id)
             return {row.oid: row.size for row in session.execute(mine) if row.oid in wanted}
 
+    def begin(self, oid: str, size: int) -> None:
+        """As `LargeObjects.begin`."""
+        begin(self.service, [Pointer(oid, size)])
+
     def record(self, oid: str, size: int) -> None:
         """As `LargeObjects.record`."""
         add(self.service, self.project, [Pointer(oid, size)])
@@ -46,6 +51,23 @@ def add(service: Service, project: Project, pointers: Iterable[Pointer], inherit
                 session.add(row)
 
 
+def begin(service: Service, pointers: Iterable[Pointer]) -> None:
+    """Note that these large files are about to be put into the store. Called before they are there.
+
+    Those that somebody else keeps there, such as another hub, stay theirs.
+    """
+    by_oid = {each.oid: each for each in pointers}
+    with service.session() as session:
+        mine = {oid for oid in session.scalars(select(StoredObject.oid)) if oid in by_oid}
+    others = {oid for oid, pointer in by_oid.items() if oid not in mine and _is_kept(service, pointer)}
+    with service.large_lock, service.session() as session, session.begin():
+        for oid in by_oid:
+            if row := session.get(StoredObject, oid):
+                row.begun_at = now()
+            elif oid not in others:
+                session.add(StoredObject(oid=oid))
+
+
 def forget(session: Session, project: Project) -> list[str]:
     """Have the project refer to none any more. Returns those that nobody refers to then."""
     mine = select(LargeObject).where(LargeObject.project_id == project.id)
@@ -57,31 +79,39 @@ def forget(session: Session, project: Project) -> list[str]:
     return [oid for oid in oids if session.scalars(select(LargeObject).where(LargeObject.oid == oid)).first() is None]
 
 
-def unnoted(service: Service) -> set[str]:
-    """The names of the large files in the store that no project refers to (yet)."""
-    # In this order: one that is noted meanwhile is none of them.
-    there = set(service.store.names(FOLDER))
-    return there - _noted(service)
-
-
-def drop(service: Service, names: set[str]) -> None:
-    """Remove those of these large files from the store that no project refers to."""
-    if not names:
-        return
+def drop_unnoted(service: Service, before: datetime) -> None:
+    """Remove from the store what was begun to be put there `before`, and that no project refers to."""
     with service.large_lock:
-        for name in names - _noted(service):
-            with suppress(NotKept):
-                service.store.drop(name)
+        with service.session() as session:
+            unnoted = select(StoredObject.oid).where(
+                StoredObject.begun_at < before, StoredObject.oid.not_in(select(LargeObject.oid))
+            )
+            left = list(session.scalars(unnoted))
+        drop(service, left)
 
 
-def _noted(service: Service) -> set[str]:
+def drop(service: Service, oids: Iterable[str]) -> None:
+    """Remove those of these large files from the store that this hub put there. The caller holds `large_lock`."""
+    wanted = set(oids)
     with service.session() as session:
-        return {Pointer(oid, 0).name for oid in session.scalars(select(LargeObject.oid).distinct())}
+        mine = {oid for oid in session.scalars(select(StoredObject.oid)) if oid in wanted} if wanted else set()
+    for oid in mine:
+        with suppress(NotKept):
+            service.store.drop(Pointer(oid, 0).name)
+        # Not before: what a stop cuts off is dropped the next time.
+        with service.session() as session, session.begin():
+            session.execute(delete(StoredObject).where(StoredObject.oid == oid))
+
+
+def _is_kept(service: Service, pointer: Pointer) -> bool:
+    try:
+        service.store.recipe(pointer.name)
+    except NotKept:
+        return False
+    return True
 
 
 def _check_kept(service: Service, pointer: Pointer) -> None:
-    try:
-        service.store.recipe(pointer.name)
-    except NotKept as error:
+    if not _is_kept(service, pointer):
         # Whoever had it alone until now has deleted it for good, just before.
-        raise Refused(f"The large file {pointer.oid[:16]}… was removed a moment ago. Try again.") from error
+        raise Refused(f"The large file {pointer.oid[:16]}… was removed a moment ago. Try again.")

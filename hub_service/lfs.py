@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from regrow.hub_service.access import Access, Authorize
+from regrow.hub_service.access import Access, Authorize, LargeObjects
 from regrow.projects.pointers import Pointer
 from regrow.store import NotKept, Store, StoreError, StoreFull
 
@@ -86,7 +86,7 @@ def lfs_router(authorize: Authorize, store: Callable[[], Store]) -> APIRouter:
         access = await authorize(request, owner, name, True)
         _check_quota(access, size)
         body = _Body(request, size)
-        await anyio.to_thread.run_sync(_keep, store, Pointer(oid, size), body, limiter=uploads)
+        await anyio.to_thread.run_sync(_keep, store, Pointer(oid, size), body, access.large, limiter=uploads)
         await anyio.to_thread.run_sync(access.large.record, oid, size)
         return {"message": "Kept."}
 
@@ -222,11 +222,12 @@ class _Body:
             return await anext(self._chunks, None)
 
 
-def _keep(store: Callable[[], Store], pointer: Pointer, body: _Body) -> None:
+def _keep(store: Callable[[], Store], pointer: Pointer, body: _Body, large: LargeObjects) -> None:
     with store().writer() as writer:
         recipe = writer.put(body)
         if Pointer(body.digest.hexdigest(), body.size) != pointer:
             raise HTTPException(422, f"What came is not {pointer.oid} of {pointer.size:,} bytes. Nothing is kept.")
+        large.begin(pointer.oid, pointer.size)
         writer.keep(pointer.name, recipe)
 
 

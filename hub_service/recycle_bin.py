@@ -13,8 +13,6 @@ from regrow.hub_service.errors import Refused
 from regrow.hub_service.registry.tables import Layer, Project, now
 from regrow.hub_service.service import Service
 from regrow.hub_service.users_files import system_user
-from regrow.projects.pointers import Pointer
-from regrow.store import NotKept
 
 
 def delete(service: Service, project: Project) -> None:
@@ -64,9 +62,7 @@ def purge(service: Service, project: Project) -> None:
             gone.layer_id, gone.description = None, ""
             gone.visibility, gone.published_id, gone.snapshots = "private", "", []
             lost = large_objects.forget(session, gone)
-        for oid in lost:
-            with suppress(NotKept):
-                service.store.drop(Pointer(oid, 0).name)
+        large_objects.drop(service, lost)
     # Nobody sees it any more: what a stop leaves of it is removed at the next start.
     making.discard(service.places, project)
     shared_layers.sweep(service)

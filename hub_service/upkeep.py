@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 
@@ -20,6 +21,7 @@ from regrow.store.gc import collect
 #: How often it is done, and how often the store is collected, in s.
 EVERY_S = 3600.0
 COLLECT_EVERY_S = 24 * 3600.0
+_UNNOTED_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,6 @@ class Upkeep:
         self._service = service
         self._now = now
         self._stopped = threading.Event()
-        self._unnoted: set[str] = set()
 
     def run(self) -> None:
         """Do all that is due; what can't be done is logged, and does not keep the rest from being done."""
@@ -69,9 +70,8 @@ class Upkeep:
 
     def _drop_unnoted(self) -> None:
         # Whoever keeps large files notes them right afterwards: what nobody has noted in an hour was cut off.
-        unnoted = large_objects.unnoted(self._service)
-        large_objects.drop(self._service, unnoted & self._unnoted)
-        self._unnoted = unnoted
+        before = datetime.fromtimestamp(self._now() - _UNNOTED_S, UTC)
+        large_objects.drop_unnoted(self._service, before)
 
     def _collect(self) -> None:
         done = self._service.places.collected

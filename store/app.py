@@ -57,7 +57,7 @@ class StoreCreateApp(StoreCommand):
     name = "regrow store create"
     description = "Make a store in a folder or at any URL of fsspec's. A store that is there already is left as it is."
     examples = """
-    regrow store create /srv/regrow/store
+    regrow store create /srv/store
     regrow store create s3://bucket/store     # credentials as fsspec and s3fs find them
     """
     grace_s = Float(

@@ -118,6 +118,18 @@ class LargeObject(Base):
     inherited: Mapped[bool] = mapped_column(default=False)
 
 
+class StoredObject(Base):
+    """A large file that this hub put into its store. Nothing else is ever removed from there: it is somebody else's.
+
+    It is noted before it is there, at `begun_at`, and as long as it is.
+    """
+
+    __tablename__ = "stored_object"
+
+    oid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    begun_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Layer(Base):
     """A state's files on disk, never changed, that working trees of forks stand on, for one user id of the system.
 

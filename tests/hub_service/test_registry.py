@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,7 +17,7 @@ from regrow.client.upstream import accept, news, offer, sync
 from regrow.client.working import fork, publish, snapshot
 from regrow.hub_service import quotas, shared_layers
 from regrow.hub_service.registry.database import open_database, upgrade
-from regrow.hub_service.registry.tables import Base, LargeObject, Project, Snapshot, now
+from regrow.hub_service.registry.tables import Base, LargeObject, Project, Snapshot, StoredObject, now
 from regrow.projects.pointers import Pointer
 
 from support.service import noise, quiet, state
@@ -74,6 +75,21 @@ def test_the_migrations_can_be_taken_back(engine):
     upgrade(engine)
     with engine.begin() as connection:
         assert set(inspect(connection).get_table_names()) == tables
+
+
+def test_what_a_hub_of_the_first_version_refers_to_is_what_it_put_into_its_store(database_url):
+    engine = open_database(database_url)
+    downgrade(engine)
+    upgrade(engine, "0001")
+    for name in ("faces", "fork"):
+        made = project(name)
+        add(engine, made)
+        add(engine, LargeObject(project_id=made.id, oid="ab" * 32, size=1))
+    upgrade(engine)
+    with Session(engine) as session:
+        (stored,) = session.scalars(select(StoredObject))
+        assert stored.oid == "ab" * 32 and abs(now() - stored.begun_at) < timedelta(minutes=5)
+    engine.dispose()
 
 
 def downgrade(engine):

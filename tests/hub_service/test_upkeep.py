@@ -6,11 +6,12 @@ import time
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from regrow.client.working import publish, snapshot
-from regrow.hub_service import quotas, recycle_bin
+from regrow.hub_service import large_objects, quotas, recycle_bin
 from regrow.hub_service.errors import Refused
-from regrow.hub_service.registry.tables import Project, now
+from regrow.hub_service.registry.tables import Project, StoredObject, now
 from regrow.hub_service.repositories import is_scattered
 from regrow.hub_service.service import Limits
 from regrow.hub_service.upkeep import Upkeep
@@ -58,31 +59,69 @@ def test_repositories_of_many_pushes_are_repacked_also_where_one_is_damaged(hub,
     assert state(hub.projects("bob") / "mine") == state(project.folder)
 
 
-def test_large_files_that_were_stored_and_never_noted_are_removed_an_hour_later(hub, new_project, acting, upkeep):
+def later(hub, after_s):
+    """What is done from time to time, so much later."""
+    Upkeep(hub.service, lambda: time.time() + after_s).run()
+
+
+def pointer_of(content):
+    return Pointer(hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_large_files_that_were_stored_and_never_noted_are_removed_an_hour_later(hub, new_project, acting):
     project = new_project("ada", "faces", {"model.bin": noise(1)})
-    lost = Pointer("ab" * 32, len(noise(2)))
+    lost, never_there = pointer_of(noise(2)), pointer_of(noise(4))
     with acting("ada") as client:
         snapshot(client, project, quiet)
-        noted = {Pointer(oid, 0).name for oid in quotas.brought(hub.service, "ada")}
-        with hub.service.store.writer() as writer:
-            writer.keep(lost.name, writer.put(noise(2)))
-            writer.keep("of/others", writer.put(noise(3)))
-        upkeep.run()
-        assert set(hub.service.store.names()) == {*noted, lost.name, "of/others"}
-        upkeep.run()
-        assert set(hub.service.store.names()) == {*noted, "of/others"}
+    noted = {Pointer(oid, 0).name for oid in quotas.brought(hub.service, "ada")}
+    large_objects.begin(hub.service, [lost, never_there])
+    with hub.service.store.writer() as writer:
+        writer.keep(lost.name, writer.put(noise(2)))
+    later(hub, 3000)
+    assert set(hub.service.store.names()) == {*noted, lost.name}
+    later(hub, 3700)
+    assert set(hub.service.store.names()) == noted
+    with hub.service.session() as session:
+        assert {Pointer(oid, 0).name for oid in session.scalars(select(StoredObject.oid))} == noted
 
 
-def test_large_files_that_are_noted_in_that_hour_stay(hub, new_project, upkeep):
+def test_what_others_keep_in_the_store_stays_whatever_its_name_is_and_whoever_deletes_the_same(
+    hub, new_project, acting, upkeep
+):
+    """Another hub's, or a script's."""
+    theirs, same = pointer_of(noise(2)), pointer_of(noise(1))
+    with hub.service.store.writer() as writer:
+        writer.keep(theirs.name, writer.put(noise(2)))
+        writer.keep(same.name, writer.put(noise(1)))
+        writer.keep("of/others", writer.put(noise(3)))
+    there = {theirs.name, same.name, "of/others"}
+    project = new_project("ada", "faces", {"model.bin": noise(1), "own.bin": noise(4)})
+    with acting("ada") as client:
+        snapshot(client, project, quiet)
+        assert set(hub.service.store.names()) == {*there, pointer_of(noise(4)).name}
+        for after_s in (0, 3700, 2 * DAY_S):
+            later(hub, after_s)
+        project_id = client.project("ada", "faces")["id"]
+        client.delete("ada", "faces")
+        client.purge(project_id)
+    later(hub, 2 * DAY_S)
+    assert set(hub.service.store.names()) == there
+
+
+def test_large_files_that_are_noted_in_that_hour_stay(hub, new_project):
     content = noise(1)
     new_project("ada", "faces", {"model.bin": content})
-    late = Pointer(hashlib.sha256(content).hexdigest(), len(content))
+    late = pointer_of(content)
+    large_objects.begin(hub.service, [late])
+    with hub.service.session() as session, session.begin():
+        session.get_one(StoredObject, late.oid).begun_at = now() - timedelta(seconds=7200)
     with hub.service.store.writer() as writer:
         writer.keep(late.name, writer.put(content))
-    upkeep.run()
+    large_objects.begin(hub.service, [late])  # once more, by another operation
+    later(hub, 0)
     with hub.client("ada") as client:
         assert any("kept" in line for line in client.keep_large("ada", "faces", "faces", ["model.bin"]))
-    upkeep.run()
+    later(hub, 2 * DAY_S)
     assert list(hub.service.store.names()) == [late.name]
 
 

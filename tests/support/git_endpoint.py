@@ -33,6 +33,9 @@ class Large:
     def has(self, oids):
         return {oid: self.sizes[oid] for oid in oids if oid in self.sizes}
 
+    def begin(self, oid, size):
+        pass
+
     def record(self, oid, size):
         self.sizes[oid] = size
 
