@@ -11,7 +11,6 @@ import enum
 import functools
 import gc
 import importlib
-import linecache
 import marshal
 import operator
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from regrow.state.cell_text import own_text, remember
 from regrow.state.sharing import globals_used
 
 #: Not put into a class: Python makes them with it.
@@ -47,11 +47,9 @@ def namespace() -> dict[str, Any]:
 
 
 class Notes(Protocol):
-    """What is known of the group that is pickled: the text of the cell that a file name stands for, other globals."""
+    """What is known of the group that is pickled: the globals of functions that are not the notebook's."""
 
     globals: dict[int, Any]
-
-    def source(self, filename: str, /) -> str: ...
 
 
 def reduce_function(function: types.FunctionType, notes: Notes) -> Any:
@@ -72,16 +70,12 @@ def reduce_function(function: types.FunctionType, notes: Notes) -> Any:
         "contents": [(cell, *_content(cell)) for cell in cells],
     }
     code = function.__code__
-    made_from = marshal.dumps(code), code.co_filename, notes.source(code.co_filename)
-    arguments = (made_from, holder, function.__name__, list(cells))
+    arguments = (_code_and_text(code), holder, function.__name__, list(cells))
     return _function, arguments, state, None, None, _fill_function
 
 
-def source_of(filename: str) -> str:
-    """The text of the cell that `filename` stands for; empty where it is a file, or not known."""
-    entry = linecache.cache.get(filename)
-    # Files have a time; what IPython puts there has none.
-    return "".join(entry[2]) if entry is not None and len(entry) == 4 and entry[1] is None else ""
+def _code_and_text(code: types.CodeType) -> tuple[bytes, str, str, int]:
+    return (marshal.dumps(code), code.co_filename, *own_text(code))
 
 
 class _Globals:
@@ -128,15 +122,14 @@ def _content(cell: types.CellType) -> tuple[Any, ...]:
         return ()
 
 
-def _function(made_from: tuple[bytes, str, str], values: Any, name: str, cells: list[Any]) -> types.FunctionType:
+def _function(made_from: Any, values: Any, name: str, cells: list[Any]) -> types.FunctionType:
     code = make_code(*made_from)
     return types.FunctionType(code, values, name, None, tuple(cells))
 
 
-def make_code(code: bytes, filename: str, source: str) -> types.CodeType:
-    """Code, whose `source` tracebacks and `inspect` find under `filename`."""
-    if source and filename not in linecache.cache:
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+def make_code(code: bytes, filename: str, source: str, first: int = 1) -> types.CodeType:
+    """Code, whose `source` tracebacks and `inspect` find under `filename`, from the line `first` on."""
+    remember(filename, source, first)
     made: types.CodeType = marshal.loads(code)
     return made
 
@@ -336,6 +329,6 @@ def _fill_attributes(value: Any, attributes: dict[str, Any]) -> None:
 # Code
 
 
-def reduce_code(code: types.CodeType, notes: Notes) -> Any:
+def reduce_code(code: types.CodeType) -> Any:
     """Code by itself."""
-    return make_code, (marshal.dumps(code), code.co_filename, notes.source(code.co_filename))
+    return make_code, _code_and_text(code)

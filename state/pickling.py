@@ -53,19 +53,12 @@ class Context:
     notes: list[str] = field(default_factory=list)
     types: set[type] = field(default_factory=set)
     storages: dict[int, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
     globals: dict[int, Any] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Forget what an attempt before has left."""
         self.notes.clear()
         self.storages.clear()
-
-    def source(self, filename: str) -> str:
-        """The text of the cell that `filename` stands for: always the same object, so that it is pickled once."""
-        if filename not in self.sources:
-            self.sources[filename] = definitions.source_of(filename)
-        return self.sources[filename]
 
     def reduce(self, value: Any) -> Any:
         """What stands for `value` in a pickle; `NotImplemented` where Python's own way will do."""

@@ -277,7 +277,7 @@ def _of_cached_property(value: Any, context: Context) -> Any:
 
 
 def _of_code(value: types.CodeType, context: Context) -> Any:
-    return definitions.reduce_code(value, context)
+    return definitions.reduce_code(value)
 
 
 def _of_cell(value: types.CellType, context: Context) -> Any:
