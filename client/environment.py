@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 #: What the image had when it was built: names as pip and apt have them, one to a line (images/notebook.Dockerfile).
 OF_IMAGE = Path(sys.prefix) / "share/regrow/packages"
+_APTS_FILES = (Path("/var/lib/dpkg/status"), Path("/var/lib/apt/extended_states"))
 
 
 def environment() -> dict[str, Any]:
@@ -31,7 +33,6 @@ def lacking(wanted: dict[str, Any]) -> dict[str, list[str]]:
     """The packages of another environment that this one lacks, by tool."""
     there = {"apt": _apt, "pip": _pip}
     named = {tool: set(map(str, wanted.get(tool, ()))) for tool in there}
-    # Asking apt takes half a second, which a fork does not otherwise.
     return {tool: sorted(names - there[tool]()) if names else [] for tool, names in named.items()}
 
 
@@ -40,7 +41,13 @@ def _of_image(tool: str) -> set[str]:
 
 
 def _pip() -> set[str]:
-    return {canonical(each.metadata["Name"]) for each in metadata.distributions() if each.metadata["Name"]}
+    # By the names of their folders: to read what is in each takes longer than a fork.
+    found: set[Path] = set()
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError):
+            found.update(each for each in Path(folder).iterdir() if each.suffix in (".dist-info", ".egg-info"))
+    # What pip has begun to remove has a ~ before its name.
+    return {canonical(each.stem.partition("-")[0]) for each in found if not each.name.startswith("~")}
 
 
 def canonical(name: str) -> str:
@@ -49,8 +56,31 @@ def canonical(name: str) -> str:
 
 
 def _apt() -> set[str]:
+    # apt takes half a second to say it, so what it said is kept until what it looks at has changed.
+    looked_at = [_seen(each) for each in _APTS_FILES]
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow/apt.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(kept.read_text())
+        if known["of"] == looked_at and any(looked_at):
+            return set(map(str, known["manual"]))
     try:
         done = subprocess.run(["apt-mark", "showmanual"], capture_output=True, text=True)
     except FileNotFoundError:  # no Debian
         return set()
-    return set(done.stdout.split())
+    names = sorted(set(done.stdout.split()))
+    if done.returncode == 0:
+        with contextlib.suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            new = kept.with_name(f"{kept.name}.{os.getpid()}")
+            new.write_text(json.dumps({"of": looked_at, "manual": names}))
+            new.replace(kept)
+    return set(names)
+
+
+def _seen(file: Path) -> list[int]:
+    """What changes when a file is written or replaced, by whomever."""
+    try:
+        about = file.stat()
+    except OSError:
+        return []
+    return [about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]

@@ -285,7 +285,8 @@ def _sent_now(
 ) -> str:
     """The id of a snapshot of the project as it is now, which the hub has."""
     taken = _take(hub, working, progress, "", "fork")
-    if published and not variables and not taken.is_new and published["id"] == taken.snapshot.id:
+    is_sent = published and not variables and not taken.is_new and published["id"] == taken.snapshot.id
+    if is_sent and published and published["environment"] == environment():
         return taken.snapshot.id  # to send it again would take longer than the fork
     return str(_send(hub, working, taken, progress, variables).model["id"])
 
