@@ -55,20 +55,24 @@ class SharedMemory(set[int]):
 
 @dataclass
 class Sharing:
-    """The groups of names, and what was found on the way."""
+    """The groups of names, and what was found on the way. Names that `failed`, and why, are in no group."""
 
     groups: list[list[str]]
     found: dict[str, Found]
     shared_memory: SharedMemory
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def definitions(namespace: Mapping[str, Any]) -> dict[int, str]:
     """The notebook's own functions and classes that are there under their own name, by id."""
-    return {
-        id(value): name
-        for name, value in namespace.items()
-        if issubclass(type(value), _DEFINITIONS) and value.__module__ == "__main__" and value.__name__ == name
-    }
+    return {id(value): name for name, value in namespace.items() if _is_under_its_name(value, name)}
+
+
+def _is_under_its_name(value: Any, name: str) -> bool:
+    try:
+        return bool(issubclass(type(value), _DEFINITIONS) and value.__module__ == "__main__" and value.__name__ == name)
+    except Exception:  # of a metaclass's own
+        return False
 
 
 def is_importable(value: Any) -> bool:
@@ -220,17 +224,24 @@ class _Walk:
         self.tensor = getattr(sys.modules.get("torch"), "Tensor", None)
 
     def run(self, names: list[str]) -> Sharing:
-        found = {}
+        found: dict[str, Found] = {}
+        failed: dict[str, str] = {}
         for number, name in enumerate(names):
             self.parent.append(number)
-            found[name] = self._walk(number, name)
+            try:
+                found[name] = self._walk(number, name)
+            except Exception as error:  # of the object's own code
+                failed[name] = f"looking at it raised {_said(error)}"
+                # What it has come to was not looked at to the end.
+                self.owner = {identity: owner for identity, owner in self.owner.items() if owner != number}
         self._join_circles(names, found)
         under = self._arrays_under_storages()
         groups: dict[int, list[str]] = {}
         for number, name in enumerate(names):
-            groups.setdefault(self._root(number), []).append(name)
+            if name in found:
+                groups.setdefault(self._root(number), []).append(name)
         shared = {root for root, count in self.arrays.items() if count > 1} | {id(array) for array in under.values()}
-        return Sharing(list(groups.values()), found, SharedMemory(shared, under))
+        return Sharing(list(groups.values()), found, SharedMemory(shared, under), failed)
 
     def _root(self, number: int) -> int:
         while self.parent[number] != number:
@@ -262,7 +273,7 @@ class _Walk:
         return found
 
     def _is_of_tensor(self, array: Any) -> bool:
-        return self.tensor is not None and isinstance(array.base, self.tensor)
+        return self.tensor is not None and issubclass(type(array.base), self.tensor)
 
     def _join_circles(self, names: list[str], found: Mapping[str, Found]) -> None:
         """Definitions that need each other are one group: none could be made before the others."""
@@ -286,13 +297,18 @@ class _Walk:
             kind: Any = type(value)
             # Names bound to the same text are the same text again; what is inside of something else need not be.
             is_text = is_root and kind in (str, bytes) and len(value) >= _LONG
-            if (kind in ATOMS and not is_text) or _is_constant(kind) or why_not(kind):
-                continue
-            if kind in _PROXIES:
+            # What is looked up in sets: a metaclass may say that its classes can't be.
+            key = kind
+            try:
+                if (kind in ATOMS and not is_text) or _is_constant(kind) or why_not(kind):
+                    continue
+            except Exception:
+                key = object
+            if key in _PROXIES:
                 value, kind = _behind(value)
                 if value is None:
                     continue
-            if not is_root and kind in _IMMUTABLE and all(type(item) in ATOMS for item in value):
+            if not is_root and key in _IMMUTABLE and all(type(item) in ATOMS for item in value):
                 continue
             if kind is types.ModuleType and sys.modules.get(value.__name__) is value:
                 continue
@@ -318,7 +334,8 @@ class _Walk:
         return found
 
     def _referents(self, value: Any, kind: type, found: Found, number: int) -> list[Any]:
-        if isinstance(value, types.FunctionType):
+        # Not isinstance: an object may say that it is of another class, or raise where it is asked.
+        if issubclass(kind, types.FunctionType):
             found.has_code = True
             for code in codes_of(value):
                 found.uses.update(name for name in names_in_code(code) if name in self.namespace)
@@ -326,13 +343,13 @@ class _Walk:
             if id(value.__globals__) in self.cut:
                 return parts
             return [*parts, *globals_used(value).values()]
-        if isinstance(value, type):
+        if issubclass(kind, type):
             found.has_code = True
             return [*value.__bases__, *vars(value).values(), type(value)]
         if kind.__module__ == "__main__" and (named := self.definitions.get(id(kind))) is not None:
             found.needs.add(named)
-        is_array = self.ndarray is not None and isinstance(value, self.ndarray)
-        is_tensor = self.tensor is not None and isinstance(value, self.tensor)
+        is_array = self.ndarray is not None and issubclass(kind, self.ndarray)
+        is_tensor = self.tensor is not None and issubclass(kind, self.tensor)
         if (is_array or is_tensor) and (memory := self._memory(value)) is not None:
             before = self.memory.setdefault(memory, number)
             if before != number:
@@ -343,14 +360,14 @@ class _Walk:
             if value.is_cuda and (memory := self._memory(value)) is not None:
                 self.on_gpus[memory] = value.untyped_storage()
             return [value.grad if value.is_leaf else None, getattr(value, "__dict__", None)]
-        if isinstance(value, BaseException):
+        if issubclass(kind, BaseException):
             # Not the traceback: its frames lead to everything.
             return [value.args, value.__dict__, value.__cause__, value.__context__]
-        if isinstance(value, weakref.ReferenceType):
+        if issubclass(kind, weakref.ReferenceType):
             return [value(), value.__callback__]
         if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
             return [value.__self__]
-        if kind in _WEAK:
+        if any(kind is each for each in _WEAK):
             return list(value) if kind is weakref.WeakSet else [item for pair in list(value.items()) for item in pair]
         if kind is _CACHED_FUNCTION:
             return [value.__wrapped__, value.__dict__]
@@ -363,13 +380,13 @@ class _Walk:
         self.alive.append(root)
         self.arrays[id(root)] = self.arrays.get(id(root), 0) + 1
         rest = array.ravel().tolist() if array.dtype.hasobject else []
-        if self.tensor is not None and isinstance(root.base, self.tensor):
+        if self.tensor is not None and issubclass(type(root.base), self.tensor):
             rest.append(root.base)
         return [*rest, getattr(array, "__dict__", None)]
 
     def _memory(self, value: Any) -> int | None:
         """What tells the memory of an array or tensor from others'."""
-        if self.ndarray is not None and isinstance(value, self.ndarray):
+        if self.ndarray is not None and issubclass(type(value), self.ndarray):
             root = memory_of(value)
             self.alive.append(root)
             self.roots[id(root)] = root
@@ -381,6 +398,14 @@ class _Walk:
             return int(storage._cdata)
         except (RuntimeError, NotImplementedError):  # sparse tensors have none of their own
             return None
+
+
+def _said(error: Exception) -> str:
+    try:
+        text = str(error).strip().splitlines()[:1]
+    except Exception:  # of its own class
+        text = []
+    return ": ".join([type(error).__name__, *text])[:200]
 
 
 def _start(array: Any) -> int:
