@@ -16,6 +16,8 @@ from regrow.hub_service.service import Limits
 from regrow.projects.create import create_empty
 from regrow.projects.errors import ProjectError
 from regrow.projects.pointers import Pointer
+from regrow.projects.restore import restore
+from regrow.projects.snapshot import snapshots
 
 from support.service import MIB, mounted, noise, own, quiet, state
 
@@ -289,6 +291,27 @@ class TestWithLittleRoom:
             assert client.snapshots("ada", "faces") == []
         assert state(faces.folder) == before
         assert not list(hub.places.repositories.glob("*/objects/pack/*.pack"))
+
+    def test_large_files_that_were_sent_before_a_push_that_does_not_fit_count_and_can_be_brought_back(
+        self, faces, hub, acting
+    ):
+        for number in range(4):
+            (faces.folder / f"{number}.dat").write_bytes(noise(number, MIB - 10))
+        before = state(faces.folder)
+        with acting("ada") as client:
+            with pytest.raises(ProjectError, match="could not be sent"):
+                snapshot(client, faces, quiet)
+            assert client.snapshots("ada", "faces") == []
+            (size,) = quotas.brought(hub.service, "ada").values()
+            assert size == 2 * MIB
+            (kept_here,) = snapshots(faces.folder)
+            (faces.folder / "model.bin").unlink()
+            restore(faces.folder, faces.large_files(client), kept_here)
+            assert state(faces.folder) == before
+            client.delete("ada", "faces")
+            client.purge(client.recycle_bin()[0]["id"])
+        assert list(hub.service.store.names()) == []
+        assert quotas.bytes_used(hub.service, "ada") == 0
 
     def test_as_many_projects_as_allowed_can_be_made_or_forked_and_no_more(self, faces, hub, acting):
         with acting("ada") as client:
