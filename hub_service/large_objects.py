@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,9 @@ from regrow.hub_service.registry.tables import LargeObject, Project, StoredObjec
 from regrow.hub_service.service import Service
 from regrow.projects.pointers import Pointer
 from regrow.store import NotKept
+
+#: Whoever puts large files into the store notes them in less, in s.
+UNNOTED_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,15 @@ def drop_unnoted(service: Service, before: datetime) -> None:
                 StoredObject.begun_at < before, StoredObject.oid.not_in(select(LargeObject.oid))
             )
             left = list(session.scalars(unnoted))
-        drop(service, left)
+        drop(service, left, before)
 
 
-def drop(service: Service, oids: Iterable[str]) -> None:
-    """Remove those of these large files from the store that this hub put there. The caller holds `large_lock`."""
+def drop(service: Service, oids: Iterable[str], before: datetime | None = None) -> None:
+    """Remove those of these large files from the store that this hub put there. The caller holds `large_lock`.
+
+    What was not begun `before` (an hour ago, if None) may be on its way there again, and stays noted.
+    """
+    before = before or now() - timedelta(seconds=UNNOTED_S)
     wanted = set(oids)
     with service.session() as session:
         mine = {oid for oid in session.scalars(select(StoredObject.oid)) if oid in wanted} if wanted else set()
@@ -100,7 +107,7 @@ def drop(service: Service, oids: Iterable[str]) -> None:
             service.store.drop(Pointer(oid, 0).name)
         # Not before: what a stop cuts off is dropped the next time.
         with service.session() as session, session.begin():
-            session.execute(delete(StoredObject).where(StoredObject.oid == oid))
+            session.execute(delete(StoredObject).where(StoredObject.oid == oid, StoredObject.begun_at < before))
 
 
 def _is_kept(service: Service, pointer: Pointer) -> bool:

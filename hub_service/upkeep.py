@@ -21,7 +21,6 @@ from regrow.store.gc import collect
 #: How often it is done, and how often the store is collected, in s.
 EVERY_S = 3600.0
 COLLECT_EVERY_S = 24 * 3600.0
-_UNNOTED_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class Upkeep:
 
     def _drop_unnoted(self) -> None:
         # Whoever keeps large files notes them right afterwards: what nobody has noted in an hour was cut off.
-        before = datetime.fromtimestamp(self._now() - _UNNOTED_S, UTC)
+        before = datetime.fromtimestamp(self._now() - large_objects.UNNOTED_S, UTC)
         large_objects.drop_unnoted(self._service, before)
 
     def _collect(self) -> None:

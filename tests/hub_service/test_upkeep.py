@@ -125,6 +125,34 @@ def test_large_files_that_are_noted_in_that_hour_stay(hub, new_project):
     assert list(hub.service.store.names()) == [late.name]
 
 
+def test_a_large_file_that_its_last_owner_deletes_while_another_sends_it_is_still_the_hubs_to_remove(
+    hub, new_project, acting
+):
+    ids = {}
+    for user in ("ada", "bob"):
+        project = new_project(user, "faces", {"model.bin": noise(1)})
+        with acting(user) as client:
+            ids[user] = client.project(user, "faces")["id"]
+            if user == "ada":
+                snapshot(client, project, quiet)
+    large = pointer_of(noise(1))
+    large_objects.begin(hub.service, [large])  # bob's
+    with hub.client("ada") as client:
+        client.delete("ada", "faces")
+        client.purge(ids["ada"])
+    assert list(hub.service.store.names()) == []
+    with hub.service.store.writer() as writer:
+        writer.keep(large.name, writer.put(noise(1)))
+    with hub.service.session() as session:
+        large_objects.add(hub.service, session.get_one(Project, ids["bob"]), [large])
+    later(hub, 2 * DAY_S)
+    assert list(hub.service.store.names()) == [large.name]
+    with hub.client("bob") as client:
+        client.delete("bob", "faces")
+        client.purge(ids["bob"])
+    assert list(hub.service.store.names()) == []
+
+
 def test_the_store_is_collected_once_a_day(hub):
     began = time.time()
     earlier = Store.open(str(hub.folder / "store"), hub.folder / "earlier", now=lambda: began - 3 * DAY_S)
