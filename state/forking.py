@@ -8,11 +8,13 @@ ended after a while, and costs what it worked on and nothing else.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import gc
 import mmap
 import os
 import pickle
+import select
 import signal
 import struct
 import threading
@@ -31,6 +33,8 @@ _LATER_S = 30
 _MOST_SILENT_S = 600
 _PROGRESS_BYTES = 64 * 1024
 _PROGRESS = struct.Struct("<dI")
+#: So many collections of younger garbage have to come before one of all: none comes by itself.
+_NO_FULL_COLLECTION = 1_000_000
 
 
 @dataclass
@@ -59,25 +63,20 @@ class Child:
         self._progress = progress
         self._stuck_after_s = stuck_after_s
         self._was_stuck = False
-        self._ended = threading.Event()
 
     def watch(self, then: Callable[[Outcome], None]) -> None:
-        """Wait for it in a thread, and call `then` there."""
-
-        # Looking for garbage writes to every object, and each page that is written to is copied while the child lives.
-        is_frozen = gc.get_freeze_count() == 0
-        if is_frozen:
-            gc.freeze()
+        """Wait for it in a thread, and call `then` there. Raises `RuntimeError` where there can be no thread."""
 
         def wait() -> None:
-            watchdog = threading.Thread(target=self._end_if_stuck, daemon=True, name="regrow-save-watchdog")
-            watchdog.start()
-            self._receive()
-            self._ended.set()
-            if is_frozen:
-                gc.unfreeze()
-            then(self.outcome)
-            self.finished.set()
+            try:
+                self._receive()
+            except Exception as error:  # there was no memory for what it returned, say
+                self.outcome = Outcome(error=str(error) or type(error).__name__)
+            _full_collections.go_on()
+            try:
+                then(self.outcome)
+            finally:
+                self.finished.set()
 
         threading.Thread(target=wait, daemon=True, name="regrow-save").start()
 
@@ -86,10 +85,10 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def reap(self, *, wait: bool = False) -> bool:
+    def reap(self) -> bool:
         """Take its exit status, so that no zombie stays. Whether it has ended."""
         try:
-            pid, _ = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+            pid, _ = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:  # the notebook's own code waited for it
             return True
         return pid != 0
@@ -97,7 +96,15 @@ class Child:
     def _receive(self) -> None:
         with os.fdopen(self._results, "rb", buffering=0) as results:
             received = bytearray()
-            while part := results.read(1024 * 1024):
+            there_is_more = select.poll()
+            there_is_more.register(results, select.POLLIN)
+            while True:
+                if not there_is_more.poll(_POLL_S * 1000):
+                    self._end_if_stuck()
+                    continue
+                part = results.read(1024 * 1024)
+                if not part:
+                    break
                 received += part
                 # Not until the end: a program that the notebook started meanwhile may hold the other end open.
                 if len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]:
@@ -123,13 +130,54 @@ class Child:
         return since, bytes(self._progress[_PROGRESS.size : _PROGRESS.size + length]).decode(errors="replace")
 
     def _end_if_stuck(self) -> None:
-        while not self._ended.wait(_POLL_S):
-            since, what = self._working_on()
-            limit = self._stuck_after_s if what else _MOST_SILENT_S
-            if since and time.monotonic() - since > limit:
-                self._was_stuck = True
-                self.kill()
-                return
+        since, what = self._working_on()
+        limit = self._stuck_after_s if what else _MOST_SILENT_S
+        if since and time.monotonic() - since > limit and not self._was_stuck:
+            self._was_stuck = True
+            self.kill()
+
+
+class _FullCollections:
+    """Garbage collections of all objects. They write to each, and what is written to is copied while a child lives.
+
+    None comes by itself meanwhile. One that is asked for, by `gc.collect()`, does what it always does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting_for = 0
+        self._before = 0
+
+    def wait(self) -> None:
+        """A child is going to live. Each call needs one of `go_on`."""
+        with self._lock:
+            self._waiting_for += 1
+            if self._waiting_for == 1:
+                youngest, younger, self._before = gc.get_threshold()
+                gc.set_threshold(youngest, younger, _NO_FULL_COLLECTION)
+
+    def go_on(self) -> None:
+        """A child has ended."""
+        with self._lock:
+            self._waiting_for -= 1
+            if not self._waiting_for:
+                self._put_back()
+
+    def start_anew(self) -> None:
+        """This is a process that the notebook has forked meanwhile: none of the children is its own."""
+        self._lock = threading.Lock()
+        if self._waiting_for:
+            self._waiting_for = 0
+            self._put_back()
+
+    def _put_back(self) -> None:
+        youngest, younger, now = gc.get_threshold()
+        if now == _NO_FULL_COLLECTION:  # else the notebook has set its own
+            gc.set_threshold(youngest, younger, self._before)
+
+
+_full_collections = _FullCollections()
+os.register_at_fork(after_in_child=_full_collections.start_anew)
 
 
 def start(work: Callable[[Callable[[str], None]], Any], then: Callable[[Outcome], None], stuck_after_s: float) -> Child:
@@ -140,23 +188,30 @@ def start(work: Callable[[Callable[[str], None]], Any], then: Callable[[Outcome]
     `work` is given a function by which it tells what it is working on; where that does not change for `stuck_after_s`
     seconds, the child is killed. An empty text is for what may take longer.
     """
-    reading, writing = os.pipe()
-    progress = mmap.mmap(-1, _PROGRESS_BYTES)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see above
-            pid = os.fork()
-    except OSError:
-        os.close(reading)
-        os.close(writing)
-        progress.close()
-        raise
-    if pid == 0:
-        _be_the_child(work, writing, progress, stuck_after_s)
-    os.close(writing)
-    child = Child(pid, reading, progress, stuck_after_s)
-    child.watch(then)
-    return child
+    with contextlib.ExitStack() as undo:
+        progress = undo.enter_context(mmap.mmap(-1, _PROGRESS_BYTES))
+        reading, writing = os.pipe()
+        undo.callback(os.close, reading)
+        _full_collections.wait()
+        undo.callback(_full_collections.go_on)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see above
+                pid = os.fork()
+            if pid == 0:
+                _be_the_child(work, writing, progress, stuck_after_s)
+        finally:
+            os.close(writing)
+        child = Child(pid, reading, progress, stuck_after_s)
+        try:
+            child.watch(then)
+        except RuntimeError as error:
+            child.kill()
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            raise OSError(errno.EAGAIN, str(error)) from error
+        undo.pop_all()
+        return child
 
 
 def _be_the_child(
