@@ -63,6 +63,8 @@ def _storage(memory: Any, device: str) -> Any:
 
 def _to_device(untyped: Any, device: str) -> Any:
     """On the device where it was; else on another GPU; else in the machine's memory. The last two are noted."""
+    if rehearsing:
+        return untyped
     import torch
 
     wanted = torch.device(device)
@@ -70,14 +72,27 @@ def _to_device(untyped: Any, device: str) -> Any:
         number = wanted.index if (wanted.index or 0) < torch.cuda.device_count() else 0
         found = torch.device("cuda", number or 0)
         if found.index != (wanted.index or 0):
-            moved.add((device, str(found)))
+            _moved.add((device, str(found)))
         return untyped.to(device=found)
-    moved.add((device, "cpu"))
+    _moved.add((device, "cpu"))
     return untyped
 
 
-#: Where tensors were, and where they are now because that was not there: for the session to tell, and to empty.
-moved: set[tuple[str, str]] = set()
+#: Whether what is loaded is only looked at, in the child that saves: CUDA does not work in a process that was forked.
+rehearsing = False
+# Where tensors were, and where they are now because that was not there.
+_moved: set[tuple[str, str]] = set()
+
+
+def take_moved() -> list[str]:
+    """What is to be told of tensors that are not on the device where they were. Each is told once."""
+    told = sorted(_moved)
+    _moved.clear()
+    places = {"cpu": "in the machine's memory"}
+    return [
+        f"tensors that were on {before} are {places.get(now, f'on {now}')}: there is no such GPU here"
+        for before, now in told
+    ]
 
 
 def _of_typed_storage(value: Any, context: Context) -> Any:
@@ -171,10 +186,12 @@ def _with_gradient(reduced: tuple[Callable[..., Any], tuple[Any, ...]], gradient
 def _generator(device: str, state: Any) -> Any:
     import torch
 
+    if rehearsing and device != "cpu":
+        return torch.Generator()
     try:
         generator = torch.Generator(device)
     except RuntimeError:
-        moved.add((device, "cpu"))
+        _moved.add((device, "cpu"))
         return torch.Generator()
     generator.set_state(state)
     return generator
