@@ -10,7 +10,8 @@ import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -175,13 +176,20 @@ def load(pickled: bytes | memoryview, buffers: Iterable[Any], by_dill: bool, loo
 
     It runs code that the pickle names: only of who is trusted. Raises what loading raises.
     """
-    global _lookup
-    before, _lookup = _lookup, lookup
-    try:
+    with looking_up(lookup):
         if by_dill:
             from regrow.state.with_dill import load_by_dill
 
             return load_by_dill(pickled, buffers)
         return pickle.loads(pickled, buffers=buffers)
+
+
+@contextmanager
+def looking_up(lookup: Callable[[str], Any]) -> Iterator[None]:
+    """Meanwhile `lookup` gives what pickles refer to by name."""
+    global _lookup
+    before, _lookup = _lookup, lookup
+    try:
+        yield
     finally:
         _lookup = before

@@ -1,19 +1,22 @@
 """Classes whose pickles come back different without an error: found by reading back what was just written.
 
-Only of classes that say themselves how they are pickled, and are of no library whose classes are known to be sound.
+Only of classes that say themselves how they are pickled, and are of no library whose classes are known to be sound. In
+the child that does it, the copies have the kernel's own files, and no GPU: none of them may end, or go there.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regrow.state.pickling import load
-from regrow.state.reducers import ipython
+from regrow.state.pickling import load, looking_up
+from regrow.state.reducers import ipython, torch
 
 #: Larger groups are taken as they are.
 MOST_BYTES = 32 * 1024 * 1024
@@ -28,9 +31,8 @@ SOUND = frozenset(
 ) - {"__main__"}
 _HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 _MOST_LOOKED_AT = 20_000
-
-#: Classes of this process that came back as they were.
-proven: set[type] = set()
+# What was read back, in whole or in part: its end is that of the child, which runs no `__del__`.
+_kept: list[Any] = []
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Difference:
 
 
 def is_doubtful(kind: type) -> bool:
-    """Whether `kind` says itself how it is pickled, and nobody knows yet whether that is sound."""
-    if kind in proven or kind.__module__.partition(".")[0] in SOUND:
+    """Whether `kind` says itself how it is pickled, nobody knows whether that is sound, and it may be tried."""
+    if kind.__module__.partition(".")[0] in SOUND or _ends_something(kind):
         return False
     return any(
         hook in vars(each)
@@ -60,15 +62,21 @@ def differences(
     by_dill: bool,
     namespace: Mapping[str, Any],
 ) -> dict[str, Difference]:
-    """By name, what of `values` the pickle does not bring back as it was."""
+    """By name, what of `values` the pickle does not bring back as it was.
+
+    Nothing where that can't be tried: something in it ends something else with itself.
+    """
     try:
-        ipython.rehearsing = True
-        copies = load(bytes(pickled), [bytearray(view) for view in buffers], by_dill, namespace.__getitem__)
+        ipython.rehearsing = torch.rehearsing = True
+        copies = _read_back(pickled, [bytearray(view) for view in buffers], by_dill, namespace)
+    except _EndsSomething:
+        return {}
     except Exception as error:
+        _kept.append(error)
         text = f"what is written of it can't be read back: {type(error).__name__}: {error}"
         return dict.fromkeys(values, Difference(text, is_lost=True))
     finally:
-        ipython.rehearsing = False
+        ipython.rehearsing = torch.rehearsing = False
     found = {}
     for name, value in values.items():
         try:
@@ -78,6 +86,45 @@ def differences(
         if difference:
             found[name] = Difference(f"it comes back different: {difference}")
     return found
+
+
+def _read_back(
+    pickled: memoryview, buffers: list[bytearray], by_dill: bool, namespace: Mapping[str, Any]
+) -> dict[str, Any]:
+    def look_up(name: str) -> Any:
+        return _checked(namespace[name])
+
+    if by_dill:
+        copies = load(bytes(pickled), buffers, by_dill, look_up)
+    else:
+        reader = _Reader(io.BytesIO(pickled), buffers=buffers)
+        _kept.append(reader)
+        with looking_up(look_up):
+            copies = reader.load()
+    _kept.append(copies)
+    return dict(copies)
+
+
+class _Reader(pickle.Unpickler):
+    """Holds, as long as it is there, also what it made before it failed."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _checked(super().find_class(module, name))
+
+
+class _EndsSomething(Exception):
+    """It has a class whose objects end something else with themselves."""
+
+
+def _checked(found: Any) -> Any:
+    if issubclass(type(found), type) and _ends_something(found):
+        raise _EndsSomething
+    return found
+
+
+def _ends_something(kind: type) -> bool:
+    # Python's own files end nothing but themselves.
+    return any("__del__" in vars(each) for each in kind.__mro__ if each.__module__ != "_io")
 
 
 class _Comparison:
