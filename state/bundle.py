@@ -26,6 +26,7 @@ from regrow.store.recipe import Recipe
 _MAGIC = b"regrowB\x01"
 _DIGEST_BYTES = 32
 _MOST_MANIFEST_BYTES = 512 * 1024 * 1024
+_NOT_KEPT = "its owner's kernel could not keep it"
 
 
 class BundleDamaged(StateError):
@@ -46,13 +47,15 @@ def for_others(manifest: Manifest, project: Path, sources: set[str]) -> Manifest
     if directory is not None:
         process["directory"] = directory
     excluded = set(manifest.excluded)
-    missing = [each for each in manifest.missing if each.name not in excluded]
+    # Why it is missing, and the notes, are in words of the owner's kernel: paths, keys, texts of errors.
+    missing = [replace(each, reason=_NOT_KEPT) for each in manifest.missing if each.name not in excluded]
     known = {*manifest.names, *(each.name for each in missing)}
     made_by = {name: cell for name, cell in manifest.made_by.items() if name in known}
     return replace(
         manifest,
         notebook="",
         reason="publish",
+        groups=[replace(group, notes={}) for group in manifest.groups],
         cells=cells,
         process=process,
         missing=missing,

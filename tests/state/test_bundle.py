@@ -165,6 +165,20 @@ def test_others_get_no_environment_no_paths_and_only_cells_that_are_in_the_noteb
     assert [cell.source for cell in home.cells] == ["x = 1"]
 
 
+def test_others_hear_which_names_could_not_be_kept_and_not_why(adas: Checkpoints, tmp_path: Path) -> None:
+    lost = {"api": "secret-key", "rows": (n for n in range(3))}
+    manifest = saved(adas, {"x": 1, "y": [2], "d": {"deep": [lost]}})
+    manifest.groups[0].notes = {"x": "the file /home/ada/secret is opened again where it was read to"}
+    assert "rows" in manifest.missing[0].reason
+    others = for_others(manifest, PROJECT, set())
+    assert [(each.name, each.reason) for each in others.missing] == [("d", "its owner's kernel could not keep it")]
+    assert [group.notes for group in others.groups] == [{}, {}]
+    content = bundled(adas, others, tmp_path / "n.ipynb.state").read_bytes()
+    for private in (b"secret", b"rows", b"deep", b"/home/ada"):
+        assert private not in content
+    assert manifest.groups[0].notes
+
+
 def test_paths_of_a_strangers_can_not_lead_out_of_the_project() -> None:
     manifest = Manifest("", 0, "", "3.11", process={"path": ["../../.ssh", "/etc"], "directory": "/etc"})
     assert at_home(manifest, PROJECT).process == {}
