@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import select
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 #: A plan that is not written down after so many seconds waits for threads that are not there.
 _PLAN_S = 10.0
+_PR_SET_PDEATHSIG = 1
 
 
 def _of_series(value: Any, context: Context) -> Any:
@@ -49,10 +51,13 @@ def _of_frame(value: Any, context: Context) -> Any:
 def _of_plan(value: Any, context: Context) -> Any:
     """The frames in a plan can't be got at: what would wait for ever does so in a process of its own."""
     reading, writing = os.pipe()
+    prctl, own = ctypes.CDLL(None).prctl, os.getpid()
     child = os.fork()
     if child == 0:
         try:
-            data = memoryview(pickle.dumps(value, 5))
+            # It has what its parent answers the kernel by: that would wait for it.
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            data = memoryview(pickle.dumps(value, 5) if os.getppid() == own else b"")
             while data:
                 data = data[os.write(writing, data) :]
         finally:
