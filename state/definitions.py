@@ -105,7 +105,7 @@ class _Globals:
         return dict, (), None, None, iter([("__name__", self.values.get("__name__", ""))])
 
 
-def reduce_cell(cell: types.CellType) -> Any:
+def reduce_cell(cell: types.CellType, notes: Notes) -> Any:
     """A cell is made empty: functions which have it fill it."""
     return types.CellType, ()
 
@@ -281,18 +281,22 @@ def _fill_member(member: Any, state: dict[str, Any]) -> None:
     member.__dict__.update(state)
 
 
-def reduce_property(value: property) -> Any:
+def reduce_property(value: property, notes: Notes) -> Any:
     """Python itself can't pickle properties."""
+    if type(value) is not property:
+        return NotImplemented
     return property, (value.fget, value.fset, value.fdel, value.__doc__)
 
 
-def reduce_wrapped_method(value: staticmethod[Any, Any] | classmethod[Any, Any, Any]) -> Any:
+def reduce_wrapped_method(value: staticmethod[Any, Any] | classmethod[Any, Any, Any], notes: Notes) -> Any:
     """A static method or class method."""
     return type(value), (value.__func__,)
 
 
-def reduce_cached_property(value: functools.cached_property[Any]) -> Any:
+def reduce_cached_property(value: functools.cached_property[Any], notes: Notes) -> Any:
     """Without the lock that some Pythons' have."""
+    if type(value) is not functools.cached_property:
+        return NotImplemented
     return _cached_property, (value.func, value.attrname)
 
 
@@ -329,6 +333,6 @@ def _fill_attributes(value: Any, attributes: dict[str, Any]) -> None:
 # Code
 
 
-def reduce_code(code: types.CodeType) -> Any:
+def reduce_code(code: types.CodeType, notes: Notes) -> Any:
     """Code by itself."""
     return make_code, _code_and_text(code)

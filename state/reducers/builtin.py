@@ -257,31 +257,11 @@ def _of_member(value: enum.Enum, context: Context) -> Any:
     return definitions.reduce_member(value)
 
 
-def _of_property(value: property, context: Context) -> Any:
-    return definitions.reduce_property(value) if type(value) is property else NotImplemented
-
-
 def _of_cached_function(value: Any, context: Context) -> Any:
     if is_importable(value):
         return NotImplemented
     context.notes.append("a function with a cache comes back with that empty")
     return definitions.reduce_cached_function(value)
-
-
-def _of_wrapped_method(value: Any, context: Context) -> Any:
-    return definitions.reduce_wrapped_method(value)
-
-
-def _of_cached_property(value: Any, context: Context) -> Any:
-    return definitions.reduce_cached_property(value) if type(value) is functools.cached_property else NotImplemented
-
-
-def _of_code(value: types.CodeType, context: Context) -> Any:
-    return definitions.reduce_code(value)
-
-
-def _of_cell(value: types.CellType, context: Context) -> Any:
-    return definitions.reduce_cell(value)
 
 
 def _of_constant(value: Any, context: Context) -> Any:
@@ -354,13 +334,13 @@ TYPES: dict[Any, Any] = {
     typing.ParamSpec: _of_type_variable,
     typing.NewType: _of_new_type,
     enum.Enum: _of_member,
-    property: _of_property,
-    staticmethod: _of_wrapped_method,
-    classmethod: _of_wrapped_method,
-    functools.cached_property: _of_cached_property,
+    property: definitions.reduce_property,
+    staticmethod: definitions.reduce_wrapped_method,
+    classmethod: definitions.reduce_wrapped_method,
+    functools.cached_property: definitions.reduce_cached_property,
     type(functools.lru_cache(len)): _of_cached_function,
-    types.CodeType: _of_code,
-    types.CellType: _of_cell,
+    types.CodeType: definitions.reduce_code,
+    types.CellType: definitions.reduce_cell,
     re.Match: _of_match,
     type(dataclasses.MISSING): _of_constant,
     type(dataclasses._FIELD): _of_constant,  # type: ignore[attr-defined]
