@@ -148,12 +148,14 @@ def _contents(session: Session, parsed: Parsed) -> Result:
 
 
 def _restore(session: Session, parsed: Parsed) -> Result:
-    checkpoints = Checkpoints(session.directory)  # the variables are loaded from it later
-    entry = history.find(checkpoints, session.notebook, _when(parsed), session.now())
-    manifest = checkpoints.read(session.notebook, entry)
-    if problem := session.save("restore", everything=True):
-        raise CheckpointError(f"{problem} Nothing was restored, as what is here would be lost.")
-    last = checkpoints.entries(session.notebook)[-1]
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(Checkpoints(session.directory))
+        entry = history.find(checkpoints, session.notebook, _when(parsed), session.now())
+        manifest = checkpoints.read(session.notebook, entry)
+        if problem := session.save("restore", everything=True):
+            raise CheckpointError(f"{problem} Nothing was restored, as what is here would be lost.")
+        last = checkpoints.entries(session.notebook)[-1]
+        stack.pop_all()  # the variables are loaded from it later
     restored = restoring.put_back(session, manifest, checkpoints)
     _leave_out_of_record(session)
     session.tell_restored(restored)

@@ -5,6 +5,7 @@ Whose they are is what the hub says of the project's parent, never what is in th
 
 from __future__ import annotations
 
+import contextlib
 from typing import cast
 
 from regrow.client.carrying import Waiting, parent_of, waiting_for
@@ -70,11 +71,13 @@ def _owner(waiting: Waiting) -> tuple[str, bool]:
 
 
 def _load(session: Session, waiting: Waiting, owner: str) -> None:
-    bundle = Bundle(waiting.file, waiting.digest)  # open for as long as something of it may be loaded
-    manifest = at_home(bundle.manifest, waiting.project.folder)
-    # What stands for a value of the user's own would be lost with what it stands for.
-    session.load(list(session.variables.snapshot()))
-    there = session.variables.snapshot()
+    with contextlib.ExitStack() as stack:
+        bundle = stack.enter_context(Bundle(waiting.file, waiting.digest))
+        manifest = at_home(bundle.manifest, waiting.project.folder)
+        # What stands for a value of the user's own would be lost with what it stands for.
+        session.load(list(session.variables.snapshot()))
+        there = session.variables.snapshot()
+        stack.pop_all()  # open for as long as something of it may be loaded
     # It reads as `Checkpoints` do.
     restored = restoring.put_back(session, manifest, cast(Checkpoints, bundle))
     for name, value in there.items():

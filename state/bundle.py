@@ -134,8 +134,10 @@ class Bundle:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file. More than once is no harm: its number may be another file's by then."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
 
     @property
     def store(self) -> Self:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from conftest import MakeKernel
 
+from regrow.client.carrying import Waiting
+from regrow.kernel_magics import forked
 from regrow.projects.git import git
+from regrow.state.bundle import write
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.errors import StateError
+from regrow.state.manifest import Manifest
+from regrow.state.names import Variables
 
 from support.real_kernel import Kernel, Outcome
 from support.service import own
@@ -63,6 +71,25 @@ def publish(kernel: Kernel) -> Outcome:
     code = re.search(r"%project publish --with-state ([0-9a-f]{8})", kernel.ok("%project publish --state").result)
     assert code
     return kernel.ok(f"%project publish --with-state {code[1]}")
+
+
+def test_what_can_not_be_loaded_is_not_held_open(tmp_path: Path) -> None:
+    file = tmp_path / "n.ipynb.state"
+    with Checkpoints(tmp_path / "state") as checkpoints, file.open("wb") as output:
+        digest = write(output, Manifest("", 0, "publish", "3.11"), checkpoints)
+
+    class Ending:
+        """A session whose own variables can't be loaded any more."""
+
+        variables = Variables(SimpleNamespace(user_ns={}, user_ns_hidden={}))
+
+        def load(self, names: object) -> None:
+            raise StateError("nothing can be read")
+
+    waiting = Waiting(file, digest, cast(Any, SimpleNamespace(folder=tmp_path)))
+    with pytest.raises(StateError, match="nothing can be read"):
+        forked._load(cast(Any, Ending()), waiting, "ada")
+    assert file not in [each.resolve() for each in Path("/proc/self/fd").iterdir()]
 
 
 def test_the_owner_sees_what_would_go_before_anything_goes(kernel_of: Any, faces: Any) -> None:

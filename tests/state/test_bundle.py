@@ -151,6 +151,18 @@ def test_a_link_is_not_followed(whole: bytes, tmp_path: Path) -> None:
         Bundle(link)
 
 
+def test_one_that_is_closed_twice_closes_no_file_of_somebody_elses(
+    whole: bytes, changed_file: Callable[[bytes], Path]
+) -> None:
+    bundle = Bundle(changed_file(whole))
+    bundle.close()
+    with (changed_file(whole)).open("rb") as other:
+        bundle.close()
+        assert other.read(7) == b"regrowB"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        bundle.read(bundle.manifest.recipes[0])
+
+
 def test_others_get_no_environment_no_paths_and_only_cells_that_are_in_the_notebook(
     adas: Checkpoints, tmp_path: Path
 ) -> None:
