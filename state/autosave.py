@@ -8,7 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Autosave:
     def start(self) -> None:
         """Save by itself from now on, on the event loop of this thread."""
         with contextlib.suppress(RuntimeError):
-            self._loop = asyncio.get_event_loop()
+            self._loop = self._record.loop = asyncio.get_event_loop()
         threading.Thread(target=self._in_background, daemon=True, name="regrow-session").start()
 
     def close(self) -> None:
@@ -105,6 +106,12 @@ class Autosave:
         self._running_since = None
         self._unchecked = True
         self.something_changed()
+
+    def something_ran(self) -> None:
+        """Something other than a cell has run: what a widget calls."""
+        if self._running_since is None:
+            self._unchecked = True
+            self._look_later()
 
     def something_changed(self) -> None:
         """The record has something new. It is saved soon."""
@@ -129,12 +136,15 @@ class Autosave:
 
     # Saving when it is told to
 
-    def save(self, reason: str, *, timeout_s: float | None = None, everything: bool = False) -> str:
+    def save(
+        self, reason: str, *, timeout_s: float | None = None, everything: bool = False, thoroughly: bool = False
+    ) -> str:
         """Save now, and wait for it. Returns what came of it, in words; empty where all is saved.
 
-        `everything`: also what no cell has named is looked at. May be called from another thread than that of the
-        cells, and while a cell runs.
+        `everything`: also what no cell has named is looked at; `thoroughly`: where it may have changed since that was
+        done last. May be called from another thread than that of the cells, and while a cell runs.
         """
+        everything = everything or (thoroughly and (self._unchecked or self._record.goes_on()))
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             with self._record.lock:
@@ -197,15 +207,18 @@ class Autosave:
 
         Where a cell comes in between, its end begins anew.
         """
-        await asyncio.get_running_loop().run_in_executor(None, self._make_pages_huge)
-        copies: dict[int, Any] = {}
-        if gpu.is_in_use() and not self._is_busy():
-            cells = len(self._record.cells)
-            for _ in gpu.copy_to_host(self._on_gpus(), copies):
-                await asyncio.sleep(0)
-                if self._is_busy() or len(self._record.cells) != cells:
-                    return
-        self._fork_by_itself(copies)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._make_pages_huge)
+            copies: dict[int, Any] = {}
+            if gpu.is_in_use() and not self._is_busy():
+                cells = len(self._record.cells)
+                for _ in gpu.copy_to_host(self._on_gpus(), copies):
+                    await asyncio.sleep(0)
+                    if self._is_busy() or len(self._record.cells) != cells:
+                        return
+            self._fork_by_itself(copies)
+        except Exception as error:
+            self._failed(f"The session could not be saved: {error}.")
 
     def _make_pages_huge(self) -> None:
         if pages.small_page_bytes() > pages.SMALL_ENOUGH_BYTES:
@@ -232,49 +245,15 @@ class Autosave:
     # The child
 
     def _fork(self, reason: str, everything: bool, copies: dict[int, Any] | None = None) -> forking.Child | None:
-        """Begin a save, with the lock held."""
+        """Begin a save, with the lock held. None where that can't be done, which is told."""
         record, started = self._record, time.monotonic()
-        values = record.variables.snapshot()
         changed = record.take()
-        names = record.to_save(set(values) if everything else changed)
-        if copies is None:
-            copies = {}
-            if gpu.is_in_use():
-                for _ in gpu.copy_to_host(self._on_gpus(), copies):
-                    pass
-        request = Request(
-            notebook=self.notebook,
-            namespace=values,
-            names=names,
-            pending=record.pending(),
-            before=record.manifest,
-            reason=reason,
-            at=self._now(),
-            execution_count=record.shell.execution_count,
-            cells=record.cells,
-            made_by={name: count for name, count in record.made_by.items() if name in values},
-            excluded=sorted(record.excluded),
-            process=self._baseline.changes(),
-            generators={**generators.states(), **self.generators},
-            skip=self._left_out(values),
-            host_copies=copies,
-            group_timeout_s=PICKLING_TIMEOUT_S,
-        )
-        directory, bring_in = self._directory, self.bring_in
-
-        def work(working_on: Callable[[str], None]) -> Any:
-            # Where the kernel has had no rest yet to import them.
-            from regrow.state import saving
-            from regrow.state.checkpoints import opened
-
-            with opened(directory) as checkpoints:
-                if bring_in is not None:
-                    bring_in(checkpoints)
-                saved = saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
-                return saved.shortened(request.before)
-
         since, self._unsaved_since = self._unsaved_since, None
-        checked, self._unchecked = self._unchecked, self._unchecked and not everything
+        checked = self._unchecked
+
+        def nothing_was_saved() -> None:
+            record.mark(changed)
+            self._unsaved_since, self._unchecked = self._unsaved_since or since or started, self._unchecked or checked
 
         def then(outcome: forking.Outcome) -> None:
             with record.lock:
@@ -286,27 +265,55 @@ class Autosave:
                     self._rest_until += outcome.result.new_bytes / MOST_BYTES_PER_S
                     self._saved(outcome.result.whole(request.before), duration)
                 else:
-                    # All of it is still to be saved.
-                    record.mark(changed)
-                    self._unsaved_since, self._unchecked = since or started, self._unchecked or checked
-                    self._blame(outcome, values)
+                    nothing_was_saved()
+                    self._blame(outcome, request.namespace)
             if self._loop is not None and not self._closed.is_set():
                 with contextlib.suppress(RuntimeError):  # the kernel is ending
                     self._loop.call_soon_threadsafe(self._after_save)
 
-        self._status.state = SAVING
-        self.write_status()
         try:
+            request = self._request(reason, changed, everything, copies)
+            # What goes on beside the cells may change everything again at once.
+            self._unchecked = record.goes_on() if everything else checked
+            self._status.state = SAVING
+            self.write_status()
             with self._importing:
-                child = forking.start(work, then, STUCK_AFTER_S)
-        except OSError as error:
-            record.mark(changed)
-            self._unsaved_since = since or started
-            self._failed(f"There was no room for a process that saves: {error.strerror}.")
+                child = forking.start(partial(_save, request, self._directory, self.bring_in), then, STUCK_AFTER_S)
+        except Exception as error:
+            nothing_was_saved()
+            self._failed(f"The session could not be saved: {error}.")
             return None
         self._child = child
         self._children.append(child)
         return child
+
+    def _request(self, reason: str, changed: set[str], everything: bool, copies: dict[int, Any] | None) -> Request:
+        record = self._record
+        values = record.variables.snapshot()
+        names = record.to_save(set(values) if everything else changed)
+        if copies is None:
+            copies = {}
+            if gpu.is_in_use():
+                for _ in gpu.copy_to_host(self._on_gpus(), copies):
+                    pass
+        return Request(
+            notebook=self.notebook,
+            namespace=values,
+            names=names,
+            pending=record.kept_elsewhere(),
+            before=record.manifest,
+            reason=reason,
+            at=self._now(),
+            execution_count=record.shell.execution_count,
+            cells=list(record.cells),
+            made_by={name: count for name, count in dict(record.made_by).items() if name in values},
+            excluded=sorted(record.excluded),
+            process=self._baseline.changes(),
+            generators={**generators.states(), **self.generators},
+            skip=self._left_out(values),
+            host_copies=copies,
+            group_timeout_s=PICKLING_TIMEOUT_S,
+        )
 
     def _left_out(self, values: dict[str, Any]) -> dict[str, str]:
         left_out = dict.fromkeys(self._record.excluded & values.keys(), "you have excluded it")
@@ -328,7 +335,7 @@ class Autosave:
         self.write_status()
         self._teller.saved(manifest)
 
-    def _blame(self, outcome: forking.Outcome, values: dict[str, Any]) -> None:
+    def _blame(self, outcome: forking.Outcome, values: Mapping[str, Any]) -> None:
         """What ends the child that saves it is left out of the next save."""
         names = [name for name in outcome.working_on.split("\n") if name in values]
         # SIGKILL comes from outside, when memory is short: that may pass.
@@ -360,22 +367,49 @@ class Autosave:
         self._reap()
         if self._running_since is not None:
             return
-        self._tidy_up()
         if self._unsaved_since is not None:
             self._schedule()
-        elif self._unchecked and self._loop is not None:
-            if self._timer:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(IDLE_CHECK_S, self._begin)
+        elif self._unchecked:
+            self._look_later()
+        self._tidy_up()
+
+    def _look_later(self) -> None:
+        """Look at everything, if the kernel is idle until then."""
+        if self._loop is None or self._unsaved_since is not None:
+            return
+        if self._timer:
+            self._timer.cancel()
+        rest = max(IDLE_CHECK_S, self._rest_until - time.monotonic())
+        self._timer = self._loop.call_later(rest, self._begin)
 
     def _tidy_up(self) -> None:
         from regrow.state import tidy
 
-        if tidy.is_due(self._directory, self._now()) and (self._tidying is None or self._tidying.poll() is not None):
-            self._tidying = tidy.start()
+        is_over = self._tidying is None or self._tidying.poll() is not None
+        if is_over and tidy.is_due(self._directory, self._now()):
+            with contextlib.suppress(OSError):  # no room for a process: another time
+                self._tidying = tidy.start()
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if not child.reap()]
+
+
+def _save(
+    request: Request,
+    directory: Path,
+    bring_in: Callable[[Any], None] | None,
+    working_on: Callable[[str], None],
+) -> Saved:
+    """What the child does."""
+    # Where the kernel has had no rest yet to import them.
+    from regrow.state import saving
+    from regrow.state.checkpoints import opened
+
+    with opened(directory) as checkpoints:
+        if bring_in is not None:
+            bring_in(checkpoints)
+        saved = saving.save(request, checkpoints, lambda group: working_on("\n".join(group)))
+        return saved.shortened(request.before)
 
 
 def _why_left_out(outcome: forking.Outcome) -> str:

@@ -27,6 +27,7 @@ _THROUGH_MODULES = frozenset({"modules", "_getframe", "get_objects", "currentfra
 _NEEDS_ATTRIBUTE = frozenset({"sys", "gc", "inspect"})
 # IPython's magics that list variables, or run code that is not in the cell.
 _LOOK_AT_ALL = frozenset({"who", "whos", "who_ls", "psearch", "store", "debug", "run", "macro", "reset_selective"})
+_MOST_OF_TEXT = 2000
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -46,6 +47,8 @@ def usage_of(tree: ast.AST) -> Usage:
     binds: set[str] = set()
     attributes: set[str] = set()
     words: set[str] = set()
+    texts: set[str] = set()
+    of_ours: set[int] = set()
     imports = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
@@ -60,15 +63,21 @@ def usage_of(tree: ast.AST) -> Usage:
             imports = True
             binds |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Call) and _is_magic(node):
-            for argument in node.args if not _is_ours(node) else ():
+            for argument in node.args:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                    words |= set(_WORD.findall(argument.value))
-        elif isinstance(node, ast.Constant) and node.value == "__main__":
-            words.add("__main__")
+                    if _is_ours(node):
+                        of_ours.add(id(argument))
+                    else:
+                        words |= set(_WORD.findall(argument.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in of_ours:
+            if node.value == "__main__":
+                words.add("__main__")
+            # `df.query("a > @limit")`, `sql("select * from big")`: libraries look names up in their callers.
+            texts |= set(_WORD.findall(node.value[:_MOST_OF_TEXT]))
     reads |= words
     used = (reads | attributes) & REFLECTIVE
     everything = bool(used - _NEEDS_ATTRIBUTE) or bool(used and attributes & _THROUGH_MODULES)
-    return Usage(frozenset(reads), frozenset(binds), everything or _lists_names(words), imports)
+    return Usage(frozenset(reads | texts), frozenset(binds), everything or _lists_names(words), imports)
 
 
 def _is_magic(call: ast.Call) -> bool:
@@ -87,9 +96,7 @@ def _is_ours(call: ast.Call) -> bool:
 
 
 def _lists_names(words: Collection[str]) -> bool:
-    return not {"who", "whos", "who_ls", "psearch", "store", "debug", "run", "macro", "reset_selective"}.isdisjoint(
-        words
-    )
+    return not _LOOK_AT_ALL.isdisjoint(words)
 
 
 def names_in_code(code: CodeType) -> Iterator[str]:
@@ -114,8 +121,13 @@ def codes_of(value: Any) -> Iterator[CodeType]:
                 yield inner.__code__
     elif isinstance(value, type):
         for member in vars(value).values():
-            member = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
-            if isinstance(member, FunctionType):
+            # By type: asking a member for its attributes may run the notebook's own code.
+            kind = type(member)
+            if kind is staticmethod or kind is classmethod:
+                member = member.__func__
+            elif kind is property:
+                member = member.fget
+            if type(member) is FunctionType:
                 yield member.__code__
 
 

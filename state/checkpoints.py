@@ -12,7 +12,7 @@ from pathlib import Path
 
 from regrow.state.errors import NotSaved, StateError
 from regrow.state.manifest import HEAD_BYTES, Blob, Manifest, body_length, decode, encode, parse
-from regrow.state.places import key_of, state_dir, status_file, users_key
+from regrow.state.places import key_of, users_key
 from regrow.store import NotKept, Store, StoreError
 from regrow.store.recipe import Recipe
 from regrow.store.writer import Writer
@@ -53,8 +53,8 @@ class Checkpoints:
         prefix = f"{_FOLDER}/{key_of(notebook)}"
         return [_entry(name.rpartition("/")[2]) for name in sorted(self.store.names(prefix))]
 
-    def read(self, notebook: Path, entry: Entry, *, trusted: bool = False) -> Manifest:
-        """The manifest of a checkpoint, which this user's key must have made unless it is `trusted` for another reason.
+    def read(self, notebook: Path, entry: Entry) -> Manifest:
+        """The manifest of a checkpoint, which this user's key must have made.
 
         Raises `NotSaved`, `NotTrusted` or `StateError`.
         """
@@ -65,7 +65,7 @@ class Checkpoints:
         with self.store.open_recipe(recipe) as file:
             head = file.read(HEAD_BYTES)
             body = file.read(body_length(head))
-        return parse(body) if trusted else decode(head, body, [self.key])
+        return decode(head, body, [self.key])
 
     def keep(self, writer: Writer, manifest: Manifest, notebook: Path) -> Entry:
         """Keep `manifest`, whose content `writer` has, as the latest checkpoint of `notebook` once that commits."""
@@ -73,7 +73,9 @@ class Checkpoints:
         chunks = list(head)
         for recipe in manifest.recipes:
             chunks += recipe
-        entry = _entry(f"{int(manifest.at * 1000):013d}")
+        # In the order in which they were made, also where the clock was set back.
+        last = max((int(entry.id) for entry in self.entries(notebook)), default=0)
+        entry = _entry(f"{max(int(manifest.at * 1000), last + 1):013d}")
         writer.keep(_name(notebook, entry), Recipe.of(chunks))
         return entry
 
@@ -84,16 +86,26 @@ class Checkpoints:
         except NotKept as error:
             raise NotSaved(f"There is no checkpoint {entry.id} of {notebook.name}.") from error
 
-    def prune(self, notebook: Path, most: int, most_bytes: int) -> None:
-        """Keep of `notebook` the newest `most` checkpoints whose content takes `most_bytes`, but always the last."""
-        seen: dict[bytes, int] = {}
-        entries = self.entries(notebook)
-        for number, entry in enumerate(reversed(entries)):
-            # Another kernel of the same notebook may have dropped it.
-            with contextlib.suppress(NotKept, NotSaved):
-                seen.update(self.store.recipe(_name(notebook, entry)))
-                if number and (number >= most or sum(seen.values()) > most_bytes):
+    def prune(self, notebook: Path, most: int, most_times: float, spare_bytes: int) -> None:
+        """Keep of `notebook` the newest `most` checkpoints and the last one of each hour, as long as they take no more
+        than `most_times` the largest of them and `spare_bytes`; always the last.
+        """
+        recipes = {}
+        for entry in reversed(self.entries(notebook)):
+            with contextlib.suppress(NotKept):  # another kernel of the notebook was faster
+                recipes[entry] = self.store.recipe(_name(notebook, entry))
+        limit = most_times * max((recipe.size for recipe in recipes.values()), default=0) + spare_bytes
+        chunks: dict[bytes, int] = {}
+        hours: set[int] = set()
+        for number, (entry, recipe) in enumerate(recipes.items()):
+            is_wanted = number < most or int(entry.at // 3600) not in hours
+            taken = {**chunks, **dict(recipe)}
+            if number and (not is_wanted or sum(taken.values()) > limit):
+                with contextlib.suppress(NotSaved):
                     self.drop(notebook, entry)
+            else:
+                chunks = taken
+                hours.add(int(entry.at // 3600))
 
     def blob(self, manifest: Manifest, blob: Blob) -> bytes:
         """The content of a small blob. Raises `StoreError`."""
@@ -101,12 +113,12 @@ class Checkpoints:
             file.seek(blob.offset)
             return file.read(blob.length)
 
-    def move(self, old: Path, new: Path) -> None:
-        """What was kept of the notebook `old` is of `new` from now on; what was of `new` before goes."""
-        arriving = self.entries(old)
+    def move(self, old: Path, new: Path, *, joins: bool = False) -> None:
+        """What was kept of the notebook `old` is of `new` now. What was of that before goes, unless it `joins` it."""
+        arriving = self.entries(old) if key_of(old) != key_of(new) else []
         if not arriving:
             return
-        leaving = self.entries(new)
+        leaving = [] if joins else self.entries(new)
         with self.store.writer() as writer:
             for entry in arriving:
                 writer.keep(_name(new, entry), self.store.recipe(_name(old, entry)))
@@ -173,11 +185,3 @@ def opened(directory: Path) -> Checkpoints:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error):
             raise StateError(f"There is no room left in {directory}. Make room, and it is saved again.") from error
         raise StateError(f"{directory} can't be written to: {error}.") from error
-
-
-def move(old: Path, new: Path) -> None:
-    """What was kept of the notebook `old` is of `new` now (absolute paths), for the user whose environment this is."""
-    directory = state_dir()
-    with Checkpoints(directory) as checkpoints:
-        checkpoints.move(old, new)
-    status_file(directory, old).unlink(missing_ok=True)

@@ -25,3 +25,7 @@ class Unsavable(StateError):
 
 class OnAnotherThread(Exception):
     """What is pickled can only be on a thread that was started after the fork."""
+
+
+class NoRoom(Unsavable):
+    """There is no room for it now."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regrow.state.errors import StateError
 from regrow.state.places import notebook_of, state_dir
 from regrow.state.session import Session
 
@@ -35,12 +34,16 @@ def _restore(session: Session) -> None:
 
     if not is_anything_kept(session.directory, session.notebook):
         return
-    from regrow.store import StoreError
+    from regrow.state.checkpoints import opened
 
+    when = ""
     try:
+        with opened(session.directory) as checkpoints:
+            when = checkpoints.entries(session.notebook)[-1].id
         restored = restore(session)
-    except (StateError, StoreError, OSError) as error:
-        session.teller.later(f"regrow: what was saved of this notebook could not be restored: {error}")
+    except Exception as error:  # the kernel is to start all the same
+        again = f" %checkpoint restore {when} tries it again." if when else ""
+        session.teller.later(f"regrow: what was saved of this notebook could not be restored: {error}.{again}")
         return
     session.tell_restored(restored)
 
@@ -61,7 +64,8 @@ class _Answer:
 
 
 def _save(session: Session, content: Any) -> dict[str, Any]:
-    problem = session.save(str(content.get("reason", "stop")), timeout_s=float(content.get("timeout_s", 30)))
+    timeout_s = float(content.get("timeout_s", 30))
+    problem = session.save(str(content.get("reason", "stop")), timeout_s=timeout_s, thoroughly=True)
     return {"status": "ok", "saved": not problem, "message": problem}
 
 

@@ -42,7 +42,7 @@ class Group:
 
     `kind` is `data`, `definition` (a function or class of the notebook) or `module` (then `target` is what to import).
     `needs` are names of definitions that its pickle refers to, `uses` those that its code may read when it runs.
-    `size` is in bytes; `sizes` has each name's share as far as it is known.
+    `size` is in bytes.
     """
 
     names: list[str]
@@ -73,11 +73,15 @@ class Group:
 
 @dataclass
 class Missing:
-    """A name that is not in a checkpoint: why, and which cell (its execution count) made it."""
+    """A name that is not in a checkpoint: why, and which cell (its execution count) made it.
+
+    `again`: the next save tries it again, what was in its way may have gone.
+    """
 
     name: str
     reason: str
     cell: int | None = None
+    again: bool = False
 
 
 @dataclass

@@ -41,9 +41,11 @@ def status_file(directory: Path, notebook: Path) -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Make a folder that nobody else can look into, if it is not there."""
+    """Make a folder that nobody else can look into; one that is there already is one, too, from then on."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.stat().st_mode & 0o077:
+        directory.chmod(0o700)
 
 
 def users_key(directory: Path) -> bytes:

@@ -29,7 +29,11 @@ def reason_of(
     """What `error`, of pickling `names`, means, and which part of which of them it is about."""
     if isinstance(error, Unsavable) and any(namespace.get(name) is error.value for name in names):
         return str(error)
-    return f"{_said(error)}{_where(namespace, names, can_be_kept)}"
+    try:
+        where = _where(namespace, names, can_be_kept)
+    except Exception:  # of the notebook's own code, which looking at its objects runs
+        where = ""
+    return f"{_said(error)}{where}"
 
 
 def _said(error: Exception) -> str:

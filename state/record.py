@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import threading
 from typing import Any
 
@@ -29,6 +30,7 @@ class Record:
         self.manifest: Manifest | None = None
         self.loader: Any = None
         self.lock = threading.RLock()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._bound = self._bindings()
         self._usage = _NOTHING
         self._changed: set[str] = set()
@@ -92,18 +94,36 @@ class Record:
         if self.manifest is None or _has_threads_of_notebook():
             names = set(values)
         else:
+            # What is excluded now takes nothing else of its group along.
+            names |= self.excluded
             for group in self.manifest.groups:
                 if not names.isdisjoint(group.names):
                     names.update(group.names)
-            known = {*self.manifest.names, *(missing.name for missing in self.manifest.missing)}
+            known = {*self.manifest.names, *(each.name for each in self.manifest.missing if not each.again)}
             names |= values.keys() - known
         return (names & values.keys()) - self.pending()
+
+    def goes_on(self) -> bool:
+        """Whether code of the notebook's runs beside its cells, in threads or as tasks, and may change anything."""
+        return _has_threads_of_notebook() or self._has_tasks()
+
+    def _has_tasks(self) -> bool:
+        try:
+            tasks = asyncio.all_tasks(self.loop) if self.loop is not None else set()
+        except RuntimeError:  # one was added while they were listed
+            return True
+        frames = (getattr(task.get_coro(), "cr_frame", None) for task in tasks)
+        return any(frame is not None and frame.f_globals is self.shell.user_ns for frame in frames)
 
     # The namespace
 
     def pending(self) -> set[str]:
         """The names that stand for what is not loaded yet."""
         return self.loader.pending() if self.loader is not None else set()
+
+    def kept_elsewhere(self) -> set[str]:
+        """The names of which only the last checkpoint has the values: not loaded yet, or not to be loaded here."""
+        return self.pending() | (getattr(self.loader, "kept", set)() if self.loader is not None else set())
 
     def reached(self, usage: Usage) -> set[str]:
         """The names that code which refers to `usage` may come to."""

@@ -14,9 +14,8 @@ from regrow.state.manifest import Cell, Manifest
 class Request:
     """What a kernel wants saved. `names` have to be looked at; what `before` has of others is as it was.
 
-    `namespace` has all variables, `pending` those of them that are not loaded; `skip` names that are left out, with
-    the reason. Groups of more than `most_bytes` are left out, and those whose pickling takes more than
-    `group_timeout_s`.
+    `namespace` has all variables; of `pending` only `before` has the values. `skip` are names that are left out, with
+    the reason. What takes more than `group_timeout_s` to pickle is left out as well.
     """
 
     notebook: Path
@@ -34,7 +33,6 @@ class Request:
     generators: dict[str, Any]
     skip: dict[str, str] = field(default_factory=dict)
     host_copies: dict[int, Any] = field(default_factory=dict)
-    most_bytes: int = 0
     group_timeout_s: float = 60.0
 
 

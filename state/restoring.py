@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.state import process
-from regrow.state.checkpoints import Checkpoints, find
+from regrow.state.checkpoints import Checkpoints, find, opened
 from regrow.state.loading import Loader
 from regrow.state.manifest import Manifest
 from regrow.state.places import key_of
@@ -34,10 +34,14 @@ def restore(session: Session, when: str = "", checkpoints: Checkpoints | None = 
 
     Variables that were not there then are removed. Raises `StateError` or `StoreError`, and changes nothing then.
     """
-    checkpoints = checkpoints or Checkpoints(session.directory)
-    entry = find(checkpoints.entries(session.notebook), when, session.now())
-    manifest = checkpoints.read(session.notebook, entry)
-    return put_back(session, manifest, checkpoints)
+    source = checkpoints or opened(session.directory)
+    try:
+        entry = find(source.entries(session.notebook), when, session.now())
+        return put_back(session, source.read(session.notebook, entry), source)
+    except BaseException:
+        if checkpoints is None:
+            source.close()
+        raise
 
 
 def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> Restored:
@@ -48,9 +52,11 @@ def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> 
     for name in variables.snapshot():
         del variables[name]
     _put_history_back(session.shell, manifest)
-    loader = Loader(checkpoints, manifest, variables, session.teller.tell)
+    before, loader = session.loader, Loader(checkpoints, manifest, variables, session.teller.tell)
     loader.place()
     session.adopt(manifest, loader, states)
+    if before is not None:
+        getattr(before, "close", lambda: None)()
     session.load_ahead()
     return Restored(manifest, len(manifest.names), problems)
 

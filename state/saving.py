@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from regrow.state import soundness
 from regrow.state.checkpoints import Checkpoints
-from regrow.state.errors import Unsavable
+from regrow.state.errors import NoRoom
 from regrow.state.manifest import DATA, DEFINITION, MODULE, Blob, Group, Manifest, Missing
 from regrow.state.pickling import Context, dump
 from regrow.state.reasons import reason_of
@@ -51,7 +51,7 @@ def save(request: Request, checkpoints: Checkpoints, working_on: Callable[[list[
         checkpoints.keep(writer, manifest, request.notebook)
     if saver.new_bytes > PRUNE_AFTER_BYTES or len(checkpoints.entries(request.notebook)) > MOST_CHECKPOINTS:
         most = MOST_CHECKPOINTS * 3 // 4
-        checkpoints.prune(request.notebook, most, MOST_TIMES * manifest.size + MOST_BYTES)
+        checkpoints.prune(request.notebook, most, MOST_TIMES, MOST_BYTES)
     note_written(checkpoints.directory, saver.new_bytes)
     return Saved(manifest, saver.new_bytes)
 
@@ -72,6 +72,8 @@ class _Saver:
         self.missing: list[Missing] = []
         self.new_bytes = 0
         self.definitions = definitions(request.namespace)
+        self.doubted: list[tuple[Group, Mapping[str, Any], memoryview, list[memoryview]]] = []
+        self.left_to_rehearse = soundness.MOST_BYTES
         self.room = shutil.disk_usage(checkpoints.directory).free - SPARE_BYTES
 
     def run(self) -> Manifest:
@@ -83,6 +85,8 @@ class _Saver:
             if _is_importable_module(request.namespace[name]):
                 self._module(name, request.namespace[name])
         sharing = share(plain, request.namespace)
+        for name, reason in sharing.failed.items():
+            self._is_missing(name, reason)
         for group in sharing.groups:
             needs = sorted(set().union(*(sharing.found[name].needs for name in group)))
             uses = sorted(set().union(*(sharing.found[name].uses for name in group)))
@@ -91,6 +95,7 @@ class _Saver:
         for name, reason in request.skip.items():
             if name in request.namespace:
                 self._is_missing(name, reason)
+        self._rehearse()
         self.working_on([])
         return self._manifest()
 
@@ -101,8 +106,10 @@ class _Saver:
             return {}
         for group in request.before.groups:
             still = [name for name in group.names if name in request.pending or name in request.namespace]
-            untouched = [name for name in still if name not in request.names and name not in request.skip]
-            if untouched and (len(untouched) == len(still) or request.pending.intersection(group.names)):
+            untouched = [name for name in still if name not in request.names]
+            is_whole = len(untouched) == len(still) or bool(request.pending.intersection(group.names))
+            # What was excluded is in the pickle of its group.
+            if untouched and is_whole and request.skip.keys().isdisjoint(group.names):
                 self.groups.append(group if untouched == group.names else replace(group, names=untouched))
             for name in group.names:
                 others[name] = group
@@ -123,43 +130,57 @@ class _Saver:
 
     def _group(self, group: Group, shared_memory: set[int], before: Mapping[str, Group]) -> None:
         self.working_on(group.names)
+        failed: BaseException
         try:
             self._pickle(group, shared_memory, before)
             return
-        except _TooSlow:
-            reason = f"pickling it took longer than {self.request.group_timeout_s:.0f} s"
+        except _TooSlow as error:
+            failed, reason = error, f"pickling it took longer than {self.request.group_timeout_s:.0f} s"
         except Exception as error:
-            reason = reason_of(error, self.request.namespace, group.names, self._can_be_kept)
+            self.working_on(group.names)
+            failed, reason = error, reason_of(error, self.request.namespace, group.names, self._can_be_kept)
         except BaseException as error:  # what a user's class raises, SystemExit too
-            reason = f"pickling it raised {type(error).__name__}"
+            failed, reason = error, f"pickling it raised {type(error).__name__}"
         if len(group.names) == 1:
-            self._is_missing(group.names[0], reason)
+            self._is_missing(group.names[0], reason, again=isinstance(failed, NoRoom))
             return
         # One name that can't be kept is not to cost the others of its group.
-        kept = [name for name in group.names if self._can_be_kept(self.request.namespace[name])]
-        lost = [name for name in group.names if name not in kept]
-        if not lost:
-            lost, kept = group.names, []
-        for name in lost:
-            value = self.request.namespace[name]
-            self._is_missing(name, self._why(value, name) or reason)
+        reasons = {name: self._why(self.request.namespace[name], name) for name in group.names}
+        kept = [name for name, why in reasons.items() if not why]
+        if len(kept) == len(group.names):
+            kept = []
+        for name, why in reasons.items():
+            if name not in kept:
+                self._is_missing(name, why or reason, again=isinstance(failed, NoRoom))
         if kept:
             self._group(replace(group, names=kept), shared_memory, before)
 
     def _why(self, value: Any, name: str) -> str:
+        """Why it can't be pickled by itself; empty where it can."""
+        self.working_on([name])
         try:
-            dump({name: value}, self._context(set(), [name]), Nowhere(), [])
+            with _limit(self._part_timeout_s):
+                dump({name: value}, self._context(set(), [name]), Nowhere(), [])
+        except _TooSlow:
+            return f"pickling it takes longer than {self._part_timeout_s:.3g} s"
         except Exception as error:
             return reason_of(error, {name: value}, [name], self._can_be_kept)
+        except BaseException as error:  # what a user's class raises, SystemExit too
+            return f"pickling it raised {type(error).__name__}"
         return ""
 
     def _can_be_kept(self, value: Any) -> bool:
         try:
-            with _limit(self.request.group_timeout_s):
+            with _limit(self._part_timeout_s):
                 dump({"value": value}, self._context(set(), []), Nowhere(), [])
             return True
-        except (Exception, _TooSlow):
+        except BaseException:
             return False
+
+    @property
+    def _part_timeout_s(self) -> float:
+        """Of a group that takes too long each part is tried, and all that has an end too."""
+        return min(5.0, self.request.group_timeout_s)
 
     def _context(self, shared_memory: set[int], names: list[str]) -> Context:
         own = {id(self.request.namespace[name]) for name in names if name in self.request.namespace}
@@ -185,13 +206,16 @@ class _Saver:
             group.kind = DEFINITION
         if context.notes:
             group.notes = dict.fromkeys(group.names, "; ".join(sorted(set(context.notes))))
-        self._check_soundness(group, values, context, pickled, views)
         group.digest = blake3(pickled).hexdigest()
-        recipes = [self.writer.put(view) for view in views]
+        recipes = []
+        for view in views:
+            self.working_on(group.names)
+            recipes.append(self.writer.put(view))
         if (same := before.get(group.names[0])) and self._is_same(same, group, recipes):
-            group.pickle, group.buffers = same.pickle, same.buffers
+            group.pickle, group.buffers, group.notes = same.pickle, same.buffers, same.notes
             self.groups.append(group)
             return
+        self._doubt(group, values, context, pickled, views)
         group.buffers = [Blob(self._recipe(recipe), 0, recipe.size) for recipe in recipes]
         group.pickle = self._put(pickled)
         self.new_bytes += group.size
@@ -214,30 +238,38 @@ class _Saver:
         return blob
 
     def _check_room(self, group: Group) -> None:
-        if self.request.most_bytes and group.size > self.request.most_bytes:
-            raise Unsavable(
-                f"it takes {_in_words(group.size)}, more than the {_in_words(self.request.most_bytes)} allowed"
-            )
         if group.size > self.room:
-            raise Unsavable(
+            raise NoRoom(
                 f"it takes {_in_words(group.size)}, and the disk has only {_in_words(max(self.room, 0))} to spare"
             )
 
-    def _check_soundness(
+    def _doubt(
         self, group: Group, values: Mapping[str, Any], context: Context, pickled: memoryview, views: list[memoryview]
     ) -> None:
-        doubted = [kind for kind in context.types if soundness.is_doubtful(kind)]
-        if not doubted or group.size > soundness.MOST_BYTES:
-            return
-        with _limit(self.request.group_timeout_s):
-            told = soundness.differences(values, pickled, views, group.by_dill, self.request.namespace)
-        for name, difference in told.items():
-            if difference.is_lost:
-                raise Unsavable(difference.text)
-            group.notes[name] = "; ".join(filter(None, [group.notes.get(name, ""), difference.text]))
+        """Have what may come back different read back, after all was pickled: that runs the notebook's code."""
+        if group.size <= self.left_to_rehearse and any(soundness.is_doubtful(kind) for kind in context.types):
+            self.left_to_rehearse -= group.size
+            self.doubted.append((group, values, pickled, views))
 
-    def _is_missing(self, name: str, reason: str) -> None:
-        self.missing.append(Missing(name, reason, self.request.made_by.get(name)))
+    def _rehearse(self) -> None:
+        for group, values, pickled, views in self.doubted:
+            self.working_on(group.names)
+            try:
+                with _limit(self.request.group_timeout_s):
+                    told = soundness.differences(values, pickled, views, group.by_dill, self.request.namespace)
+            except BaseException as error:  # what a user's class raises, or takes too long
+                text = f"what is written of it can't be read back: {type(error).__name__}"
+                told = dict.fromkeys(values, soundness.Difference(text, is_lost=True))
+            if any(difference.is_lost for difference in told.values()):
+                self.groups = [each for each in self.groups if each is not group]
+                for name in group.names:
+                    self._is_missing(name, told[name].text)
+                continue
+            for name, difference in told.items():
+                group.notes[name] = "; ".join(filter(None, [group.notes.get(name, ""), difference.text]))
+
+    def _is_missing(self, name: str, reason: str, *, again: bool = False) -> None:
+        self.missing.append(Missing(name, reason, self.request.made_by.get(name), again))
 
     def _manifest(self) -> Manifest:
         import pickle

@@ -14,7 +14,6 @@ from typing import Any
 from regrow.state import generators
 from regrow.state.autosave import Autosave
 from regrow.state.cells import Usage
-from regrow.state.errors import NotSaved
 from regrow.state.manifest import Cell, Manifest, Missing
 from regrow.state.names import Variables
 from regrow.state.record import Record
@@ -84,6 +83,7 @@ class Session:
         self.record.rebase()
         self.shell.events.register("pre_run_cell", self.before_cell)
         self.shell.events.register("post_run_cell", self.after_cell)
+        self.shell.events.register("post_execute", self.autosave.something_ran)
         self.shell.ast_transformers.append(_Watch(self))
         self.autosave.start()
 
@@ -102,18 +102,26 @@ class Session:
 
     def after_cell(self, result: Any) -> None:
         """IPython's `post_run_cell`."""
-        self.record.end_cell(result)
-        self.autosave.cell_ended()
+        try:
+            self.record.end_cell(result)
+        except Exception:  # of the notebook's own code, where it is asked what it is
+            self.record.mark(set(self.variables.snapshot()))
+        finally:
+            self.autosave.cell_ended()
 
     # What its user asks for
 
-    def save(self, reason: str, *, timeout_s: float | None = None, everything: bool = False) -> str:
-        """Save now, and wait for it. Returns what came of it, in words; empty where all is saved."""
-        return self.autosave.save(reason, timeout_s=timeout_s, everything=everything)
+    def save(
+        self, reason: str, *, timeout_s: float | None = None, everything: bool = False, thoroughly: bool = False
+    ) -> str:
+        """Save now, as `Autosave.save` does. Returns what came of it, in words; empty where all is saved."""
+        return self.autosave.save(reason, timeout_s=timeout_s, everything=everything, thoroughly=thoroughly)
 
     def exclude(self, names: Iterable[str]) -> None:
         """Keep `names` out of checkpoints from now on."""
         names = set(names)
+        # Others of its group are to be saved without it.
+        self.load(names)
         self.record.excluded |= names
         self.record.mark(names)
         self.autosave.something_changed()
@@ -133,21 +141,15 @@ class Session:
         old = self.notebook
         if notebook == old:
             return
+        from regrow.state.checkpoints import opened
+
         with self.record.lock:
             self.status.remove_for(self.directory, old)
             self.autosave.notebook = notebook
         # A save that was under way keeps its checkpoint under the old name.
         self.autosave.save_again()
-        if not old.exists():
-            self._drop(old)
-
-    def _drop(self, notebook: Path) -> None:
-        from regrow.state.checkpoints import opened
-
         with opened(self.directory) as checkpoints:
-            for entry in checkpoints.entries(notebook):
-                with contextlib.suppress(NotSaved):
-                    checkpoints.drop(notebook, entry)
+            checkpoints.move(old, notebook, joins=True)
 
     def close(self) -> None:
         """Save no longer by itself."""
@@ -159,11 +161,15 @@ class Session:
         """Put the values of `names` in place, as far as they stand for what is kept. Returns what can't be had."""
         if self.loader is None:
             return []
+        from regrow.state.reducers.torch import take_moved
+
         # Libraries draw from the generators while they are imported.
         before = generators.states()
         failed: list[Missing] = self.loader.load(names)
         generators.set_states(before)
         self.record.rebase()
+        for sentence in take_moved():
+            self.teller.tell(f"regrow: {sentence}")
         for missing in failed:
             self.status.not_restored.append(missing)
             cell = f" Cell {missing.cell} made it: %checkpoint rerun {missing.name}" if missing.cell else ""
@@ -228,5 +234,9 @@ class _Watch(ast.NodeTransformer):
         self._session = session
 
     def visit(self, node: ast.AST) -> ast.AST:
-        self._session.on_code(node)
+        try:
+            self._session.on_code(node)
+        except Exception:  # of the notebook's own code; IPython would ask no more
+            self._session.load(self._session.variables.snapshot())
+            self._session.record.mark(set(self._session.variables.snapshot()))
         return node

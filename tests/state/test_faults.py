@@ -138,6 +138,90 @@ def test_a_class_that_will_not_be_pickled_costs_only_its_variables(notebook: Not
         assert kernel.run("bad").ename == "NameError"
 
 
+def test_what_hangs_or_ends_the_process_costs_nothing_that_it_shares_objects_with(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("import regrow.state.autosave as session\nsession.PICKLING_TIMEOUT_S, session.STUCK_AFTER_S = 1, 8")
+        kernel.ok("class Hangs:\n    def __reduce__(self):\n        while True: pass")
+        kernel.ok("class Exits:\n    def __reduce__(self):\n        raise SystemExit(3)")
+        kernel.ok("good, fine = [1], [2]\nbad = [Hangs(), good]\nworse = [Exits(), fine]")
+        status = notebook.wait(lambda said: said.get("state") == "saved" and len(said["not_saved"]) > 1)
+        assert {missing["name"] for missing in status["not_saved"]} == {"bad", "worse"}
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("good, fine").result == "([1], [2])"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        # Asked for any attribute it raises another error than AttributeError.
+        "class Dots(dict):\n    __getattr__ = dict.__getitem__\nclass Model:\n    options = Dots(a=1)\nodd = Model()",
+        "class Meta(type):\n    def __eq__(self, other):\n        return True\nclass Odd(metaclass=Meta): pass\nodd = Odd()",
+        "class Shy:\n    def __getattribute__(self, name):\n        raise ValueError(name)\nodd = Shy()",
+    ],
+)
+def test_an_odd_object_stops_no_saving_and_no_loading(notebook: Notebook, make: str) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok(f"{make}\nx = [1]\nlater = [2]")
+        notebook.wait_saved()
+        since = time.time()
+        kernel.ok("x.append(2)")
+        notebook.wait_saved(since)
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "[1, 2]"
+        kernel.run("odd")
+        assert kernel.ok("later").result == "[2]"
+
+
+def test_a_process_that_can_not_be_made_loses_no_change(notebook: Notebook) -> None:
+    with notebook.kernel() as kernel:
+        kernel.ok("import regrow.state.forking as forking\nx = 1")
+        assert save(kernel) == ""
+        fail = (
+            "start = forking.start\ndef fails(*arguments):\n    forking.start = start\n"
+            "    raise RuntimeError('can\\'t start new thread')\nforking.start = fails\nx = 2"
+        )
+        kernel.ok(fail)
+        assert "can't start new thread" in save(kernel)
+        assert save(kernel) == ""
+    with notebook.kernel() as kernel:
+        assert kernel.ok("x").result == "2"
+
+
+def test_what_can_not_be_loaded_here_is_kept_until_it_can(notebook: Notebook) -> None:
+    module = notebook.path.parent / "oddly_named.py"
+    module.write_text("class Thing:\n    pass\n")
+    with notebook.kernel() as kernel:
+        kernel.ok("import sys; sys.path.insert(0, '.')\nimport oddly_named\nthing = oddly_named.Thing(); thing.n = 7")
+        assert save(kernel) == ""
+    aside = module.rename(module.with_suffix(".aside"))
+    with notebook.kernel() as kernel:
+        outcome = kernel.run("thing.n")
+        assert "thing could not be restored" in outcome.stderr
+        for n in range(3):
+            kernel.ok(f"x = {n}")
+            assert save(kernel) == ""
+    aside.rename(module)
+    with notebook.kernel() as kernel:
+        assert kernel.ok("thing.n, x").result == "(7, 2)"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_what_had_no_room_is_saved_once_there_is_room(notebook: Notebook, small_disk: Path) -> None:
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        kernel.ok("from regrow.state import saving\nimport numpy as np")
+        kernel.ok("large = np.random.default_rng(0).random(10_000_000)")
+        kernel.ok("spare, saving.SPARE_BYTES = saving.SPARE_BYTES, 560 * 1024**2")
+        assert save(kernel) == ""
+        assert "large is not saved: it takes 76.3 MiB" in kernel.ok("1").stderr
+        kernel.ok("saving.SPARE_BYTES = spare")
+        assert save(kernel) == ""
+        kill(kernel)
+    with notebook.kernel(REGROW_STATE_DIR=str(small_disk)) as kernel:
+        assert kernel.ok("len(large)").result == "10000000"
+
+
 def test_a_class_that_comes_back_different_is_told(notebook: Notebook) -> None:
     make = (
         "class Forgetful:\n    def __init__(self):\n        self.kept, self.lost = 1, 2\n"
@@ -253,6 +337,24 @@ def test_the_server_is_answered_while_a_cell_runs(notebook: Notebook) -> None:
         kill(kernel)
     with notebook.kernel() as kernel:
         assert kernel.ok("x").result == "[0, 1]"
+
+
+def test_a_stop_saves_what_a_thread_changed_since(notebook: Notebook) -> None:
+    run = (
+        "import threading, time\nlosses = []\ndef train():\n    while True:\n        losses.append(1); time.sleep(0.01)"
+    )
+    with notebook.kernel() as kernel:
+        kernel.ok(f"{run}\nthreading.Thread(target=train, daemon=True).start()")
+        notebook.wait_saved()
+        reached = int(kernel.ok("len(losses)").result)
+        notebook.wait_saved(time.time() - 1)
+        time.sleep(1)
+        request = kernel.client.session.msg("regrow_save_request", {"reason": "stop", "timeout_s": 30})
+        kernel.client.control_channel.send(request)
+        assert kernel.client.get_control_msg(timeout=30)["content"]["saved"]
+        kill(kernel)
+    with notebook.kernel() as kernel:
+        assert int(kernel.ok("len(losses)").result) > reached + 50
 
 
 def test_a_child_is_no_zombie_and_holds_nothing_open(notebook: Notebook) -> None:

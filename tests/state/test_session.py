@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from regrow.server_extension.move_states import forget
+from regrow.state.checkpoints import Checkpoints
+from regrow.state.manifest import Manifest
 
 from support.sessions import Notebook, across_kernels, kill, save
 
@@ -203,3 +205,34 @@ def test_what_is_kept_goes_with_a_notebook_that_is_deleted(notebook: Notebook) -
     forget(notebook.directory, notebook.path)
     with notebook.kernel() as kernel:
         assert kernel.run("x").ename == "NameError"
+
+
+def test_a_name_that_only_a_text_has_is_loaded_for_it(notebook: Notebook) -> None:
+    query = "import sys\ndef query(text):\n    return sys._getframe(1).f_globals[text.partition('@')[2]]\n"
+    (notebook.path.parent / "asking.py").write_text(query)
+    with across_kernels(notebook, "import sys; sys.path.insert(0, '.')\nimport asking\nlimit = [5]") as kernel:
+        assert kernel.ok("asking.query('a > @limit')").result == "[5]"
+
+
+def test_what_is_excluded_is_in_no_later_checkpoint_of_what_it_shares_objects_with(notebook: Notebook) -> None:
+    make = "secret = ['hush']\nmodel = [secret, 1]\nmodel2 = [secret, 2]"
+    with across_kernels(notebook, make) as kernel:
+        kernel.ok("del model2[0], model[0]")
+        kernel.ok("get_ipython().regrow_session.exclude(['secret'])")
+        assert save(kernel) == ""
+        kill(kernel)
+    with Checkpoints(notebook.directory) as checkpoints:
+        manifest = checkpoints.read(notebook.path, checkpoints.entries(notebook.path)[-1])
+        content = b"".join(checkpoints.store.read(recipe) for recipe in manifest.recipes if recipe.size)
+        assert {"model", "model2"} <= set(manifest.names)
+        assert b"hush" not in content.replace(b"secret = ['hush']", b"")
+
+
+def test_the_order_of_checkpoints_is_that_in_which_they_were_made(notebook: Notebook) -> None:
+    with Checkpoints(notebook.directory) as checkpoints:
+        for at in (2000.0, 1000.0):  # the clock was set back
+            with checkpoints.store.writer() as writer:
+                checkpoints.keep(writer, Manifest(str(notebook.path), at, f"{at}", "3.11"), notebook.path)
+        assert checkpoints.read(notebook.path, checkpoints.entries(notebook.path)[-1]).at == 1000.0
+        checkpoints.move(notebook.path, notebook.path)
+        assert len(checkpoints.entries(notebook.path)) == 2

@@ -42,13 +42,13 @@ def test_older_checkpoints_go_when_they_take_too_much(directory: Path, tmp_path:
     for number in range(5):
         keep(directory, notebook, noise(number, MIB), now + number)
     with Checkpoints(directory) as checkpoints:
-        checkpoints.prune(notebook, 4, 100 * MIB)
+        checkpoints.prune(notebook, 4, 1, 100 * MIB)
         assert [entry.at for entry in checkpoints.entries(notebook)] == pytest.approx(
             [now + n for n in range(1, 5)], abs=1
         )
-        checkpoints.prune(notebook, 4, int(2.5 * MIB))
+        checkpoints.prune(notebook, 4, 0, int(2.5 * MIB))
         assert len(checkpoints.entries(notebook)) == 2
-        checkpoints.prune(notebook, 4, 0)
+        checkpoints.prune(notebook, 4, 0, 0)
         assert len(checkpoints.entries(notebook)) == 1
 
 
@@ -57,7 +57,7 @@ def test_checkpoints_that_share_their_content_are_kept_together(directory: Path,
     for number in range(5):
         keep(directory, notebook, noise(0, MIB), now + number)
     with Checkpoints(directory) as checkpoints:
-        checkpoints.prune(notebook, 20, int(1.5 * MIB))
+        checkpoints.prune(notebook, 20, 0, int(1.5 * MIB))
         assert len(checkpoints.entries(notebook)) == 5
 
 
@@ -66,7 +66,7 @@ def test_what_no_checkpoint_needs_is_removed_in_two_steps(directory: Path, tmp_p
     keep(directory, notebook, noise(1, 4 * MIB), begin)
     keep(directory, notebook, noise(2, MIB), begin + 1)
     with Checkpoints(directory) as checkpoints:
-        checkpoints.prune(notebook, 1, 0)
+        checkpoints.prune(notebook, 1, 0, 0)
     tidy.tidy(directory, begin + 2 * GRACE_S)
     assert not tidy.is_due(directory, begin + 2.5 * GRACE_S)
     assert tidy.is_due(directory, begin + 4 * GRACE_S)
