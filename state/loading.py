@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import mmap
 import pickle
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from types import FunctionType
 from typing import Any
 
 from regrow.state.checkpoints import Checkpoints
-from regrow.state.manifest import MODULE, Group, Manifest, Missing
+from regrow.state.manifest import MODULE, Blob, Group, Manifest, Missing
 from regrow.state.pickling import load
 from regrow.store import StoreError
 
 _LARGE = 1024 * 1024
-#: Smaller variables are loaded before a cell asks for them.
+#: Smaller variables are loaded before a cell asks for them, so many or so many bytes at once.
 AT_HAND_BYTES = 1024 * 1024
+AT_HAND_NAMES = 50
+#: Pickles that lie beside each other are read together, but for larger ones of these.
+_SEGMENTS_BYTES = 64 * 1024 * 1024
 #: Loading more than this is told before it begins.
 TOLD_BYTES = 256 * 1024 * 1024
 
@@ -42,13 +46,15 @@ class Loader:
         namespace: MutableMapping[str, Any],
         tell: Callable[[str], None],
     ) -> None:
-        self.failed: list[Missing] = []
         self._checkpoints = checkpoints
         self._manifest = manifest
         self._namespace = namespace
         self._tell = tell
         self._groups = {name: group for group in manifest.groups for name in group.names}
         self._standing: dict[str, NotLoaded] = {}
+        self._failed: set[str] = set()
+        self._candidates: Iterator[str] = iter(())
+        self._is_closed = False
         self._definitions: dict[str, Any] = {}
         self._loading: set[int] = set()
         self._segments: dict[int, bytes] = {}
@@ -58,36 +64,76 @@ class Loader:
         for name in self._groups if names is None else names:
             group = self._groups[name]
             standing = NotLoaded(name, group.types.get(name, ""), group.size)
-            self._standing[name] = self._namespace[name] = standing
+            # In this order: `pending` may be called in between.
+            self._namespace[name] = standing
+            self._standing[name] = standing
 
     def pending(self) -> set[str]:
-        """The names that still stand for what is kept."""
-        gone = [name for name, standing in self._standing.items() if self._namespace.get(name) is not standing]
-        for name in gone:
-            del self._standing[name]
+        """The names that still stand for what is kept. May be called from any thread."""
+        for name, standing in list(self._standing.items()):
+            if self._namespace.get(name) is not standing:
+                self._standing.pop(name, None)
         return set(self._standing)
+
+    def kept(self) -> set[str]:
+        """The names that could not be loaded and are not bound again: what is kept of them may be loaded later."""
+        return {name for name in list(self._failed) if self._is_kept(name)}
+
+    def close(self) -> None:
+        """Close what it loads from. Nothing is pending then."""
+        self._standing.clear()
+        self._failed.clear()
+        self._segments.clear()
+        if not self._is_closed:
+            self._is_closed = True
+            self._checkpoints.close()
+
+    def _is_pending(self, name: str) -> bool:
+        standing = self._standing.get(name)
+        return standing is not None and self._namespace.get(name) is standing
+
+    def _is_kept(self, name: str) -> bool:
+        if name in self._failed and name in self._namespace:
+            self._failed.discard(name)
+        return name in self._failed
 
     def uses(self, name: str) -> list[str]:
         """The names that the code of `name` may read, and the definitions that it needs; for those not loaded yet."""
         group = self._groups.get(name) if name in self._standing else None
         return [*group.uses, *group.needs] if group else []
 
-    def size(self, name: str) -> int:
-        """How large the group of `name` is, in bytes."""
-        return self._groups[name].size
+    def at_hand(self) -> list[str]:
+        """Some names whose loading takes no time and imports nothing; empty where there are none."""
+        found = self._sweep()
+        if not found:
+            # What was loaded meanwhile may have imported what others need.
+            self._candidates = iter(list(self._standing))
+            found = self._sweep()
+        return found
 
     def next_at_hand(self) -> str:
-        """A name whose loading takes no time and imports nothing; empty where there is none."""
-        for name in self.pending():
+        """One of those; empty where there is none."""
+        return next(iter(self.at_hand()), "")
+
+    def _sweep(self) -> list[str]:
+        found: list[str] = []
+        size = 0
+        for name in self._candidates:
             group = self._groups[name]
             needed = {group.target.partition(".")[0]} if group.kind == MODULE else group.packages.keys()
-            if group.size <= AT_HAND_BYTES and needed <= sys.modules.keys():
-                return name
-        return ""
+            if group.size <= AT_HAND_BYTES and needed <= sys.modules.keys() and self._is_pending(name):
+                found.append(name)
+                size += group.size
+                if len(found) >= AT_HAND_NAMES or size >= AT_HAND_BYTES:
+                    break
+        return found
 
     def load(self, names: Iterable[str]) -> list[Missing]:
-        """Put the values of those of `names` that are pending in place. Returns what can't be had, and is gone."""
-        wanted = self.pending().intersection(names)
+        """Put the values of those of `names` in place that are pending, or could not be loaded before.
+
+        Returns what can't be had, and is gone.
+        """
+        wanted = {name for name in names if self._is_pending(name) or self._is_kept(name)}
         groups = {id(self._groups[name]): self._groups[name] for name in wanted}
         large = sum(group.size for group in groups.values())
         if large > TOLD_BYTES:
@@ -95,25 +141,32 @@ class Loader:
         failed: list[Missing] = []
         for group in groups.values():
             failed += self._load_group(group)
-        if not self.pending():
+        if not self._standing:
             self._segments.clear()
-        self.failed += failed
         return failed
 
     def _load_group(self, group: Group) -> list[Missing]:
         """Load a whole group; names of it that were bound anew meanwhile stay as they are."""
-        names = [name for name in group.names if name in self.pending()]
         try:
-            values = self._values_of(group)
+            self._bind(group, self._values_of(group))
         except Exception as error:
             reason = self._reason(group, error)
-            for name in names:
-                del self._namespace[name]
+            lost = [name for name in group.names if self._is_pending(name) or self._is_kept(name)]
+            self._failed.update(lost)
+            for name in lost:
+                self._standing.pop(name, None)
+                with contextlib.suppress(KeyError):
+                    del self._namespace[name]
             made_by = self._manifest.made_by
-            return [Missing(name, reason, made_by.get(name)) for name in names]
-        for name in names:
-            self._namespace[name] = values[name]
+            return [Missing(name, reason, made_by.get(name)) for name in lost]
         return []
+
+    def _bind(self, group: Group, values: dict[str, Any]) -> None:
+        for name in group.names:
+            if self._is_pending(name) or self._is_kept(name):
+                self._namespace[name] = values[name]
+            self._standing.pop(name, None)
+            self._failed.discard(name)
 
     def _values_of(self, group: Group) -> dict[str, Any]:
         if group.kind == MODULE:
@@ -127,7 +180,7 @@ class Loader:
         self._loading.add(id(group))
         try:
             assert group.pickle is not None
-            pickled = self._read(group.pickle.recipe)[group.pickle.offset :][: group.pickle.length]
+            pickled = self._read(group.pickle)
             buffers = [
                 self._buffer(blob.recipe, blob.length, readonly)
                 for blob, readonly in zip(group.buffers, group.readonly, strict=True)
@@ -148,19 +201,21 @@ class Loader:
         if name in self._definitions:
             return self._definitions[name]
         values = self._values_of(group)
-        for each in group.names:
-            if each in self.pending():
-                self._namespace[each] = values[each]
+        self._bind(group, values)
         return values[name]
 
-    def _read(self, number: int) -> memoryview:
-        """The content of a recipe of small pickles, which other groups have their share of."""
-        if number not in self._segments:
-            recipe = self._manifest.recipes[number]
-            if recipe.size > 4 * _LARGE:
-                return memoryview(self._checkpoints.store.read(recipe))
-            self._segments[number] = self._checkpoints.store.read(recipe)
-        return memoryview(self._segments[number])
+    def _read(self, blob: Blob) -> memoryview:
+        recipe = self._manifest.recipes[blob.recipe]
+        if blob.length == recipe.size:
+            return memoryview(self._checkpoints.store.read(recipe))
+        # Other groups have their share of it.
+        if recipe.size > _SEGMENTS_BYTES:
+            return memoryview(self._checkpoints.blob(self._manifest, blob))
+        if blob.recipe not in self._segments:
+            if sum(map(len, self._segments.values())) + recipe.size > _SEGMENTS_BYTES:
+                self._segments.clear()
+            self._segments[blob.recipe] = self._checkpoints.store.read(recipe)
+        return memoryview(self._segments[blob.recipe])[blob.offset :][: blob.length]
 
     def _buffer(self, number: int, length: int, readonly: bool) -> memoryview:
         memory: Any = mmap.mmap(-1, length) if length > _LARGE else bytearray(length)
