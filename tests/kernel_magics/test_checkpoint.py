@@ -141,6 +141,26 @@ def test_a_checkpoint_that_is_not_there_is_refused_and_nothing_changes(notebook:
         assert kernel.ok("x").result == "1"
 
 
+def test_going_back_holds_no_more_files_open_each_time(notebook: Notebook) -> None:
+    look = "import os; len([n for n in os.listdir('/proc/self/fd') if 'regrow/state' in os.path.realpath(f'/proc/self/fd/{n}')])"
+    with notebook.kernel() as kernel:
+        kernel.ok("import numpy as np\nx = np.zeros(1_000_000)")
+        assert save(kernel) == ""
+        kernel.ok("y = [1]")
+        assert save(kernel) == ""
+        first = last(notebook, 2)
+        for _ in range(2):
+            kernel.ok(f"%checkpoint restore {first}")
+            refused(kernel, "%checkpoint restore 123")
+        before = int(kernel.ok(look).result)
+        for _ in range(5):
+            kernel.ok(f"%checkpoint restore {first}")
+            refused(kernel, "%checkpoint restore 123")
+        # A save may be under way.
+        assert int(kernel.ok(look).result) <= before + 2
+        assert kernel.ok("x.sum()").result == "np.float64(0.0)"
+
+
 def test_a_restored_kernel_is_saved_before_also_where_no_cell_named_the_change(notebook: Notebook) -> None:
     with notebook.kernel() as kernel:
         kernel.ok("import json\nhidden = json.ours = [1]")
