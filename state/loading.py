@@ -111,10 +111,6 @@ class Loader:
             found = self._sweep()
         return found
 
-    def next_at_hand(self) -> str:
-        """One of those; empty where there is none."""
-        return next(iter(self.at_hand()), "")
-
     def _sweep(self) -> list[str]:
         found: list[str] = []
         size = 0

@@ -123,7 +123,7 @@ class Record:
 
     def kept_elsewhere(self) -> set[str]:
         """The names of which only the last checkpoint has the values: not loaded yet, or not to be loaded here."""
-        return self.pending() | (getattr(self.loader, "kept", set)() if self.loader is not None else set())
+        return self.pending() | (self.loader.kept() if self.loader is not None else set())
 
     def reached(self, usage: Usage) -> set[str]:
         """The names that code which refers to `usage` may come to."""

@@ -56,7 +56,7 @@ def put_back(session: Session, manifest: Manifest, checkpoints: Checkpoints) -> 
     loader.place()
     session.adopt(manifest, loader, states)
     if before is not None:
-        getattr(before, "close", lambda: None)()
+        before.close()
     session.load_ahead()
     return Restored(manifest, len(manifest.names), problems)
 

@@ -191,15 +191,15 @@ class Session:
         self.autosave.nothing_changed()
 
     def load_ahead(self) -> None:
-        """Load what is small while no cell runs, one after the other, so that the Tab key knows it."""
+        """Load what is small while no cell runs, some at a time, so that the Tab key knows it."""
         with contextlib.suppress(RuntimeError):  # no event loop: a terminal
             asyncio.get_event_loop().call_later(LOAD_AHEAD_AFTER_S, self._load_next)
 
     def _load_next(self) -> None:
         if self.loader is None or self.autosave.is_cell_running:
             return  # the cell loads what it needs, and what follows it
-        if name := self.loader.next_at_hand():
-            self.load([name])
+        if names := self.loader.at_hand():
+            self.load(names)
             asyncio.get_event_loop().call_soon(self._load_next)
 
     def tell_restored(self, restored: Any) -> None:
