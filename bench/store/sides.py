@@ -6,6 +6,7 @@ Each is a program that is started for it, so that starting it counts for all of 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,17 @@ from bench.peers import apt_command
 from bench.store.data import files_below
 
 _OURS = Path(__file__).with_name("ours.py")
+#: Git LFS keeps what is larger.
+LFS_BYTES = 1024 * 1024
+_LFS = {
+    "filter.lfs.clean": "git-lfs clean -- %f",
+    "filter.lfs.smudge": "git-lfs smudge -- %f",
+    "filter.lfs.process": "git-lfs filter-process",
+    "filter.lfs.required": "true",
+    "user.name": "Benchmark",
+    "user.email": "benchmark@example.org",
+    "gc.auto": "0",
+}
 
 
 class Side(ABC):
@@ -68,10 +80,11 @@ class Side(ABC):
         self._run(command, folder)
         return time.monotonic() - started
 
-    def _run(self, command: list[str], folder: Path | None = None) -> None:
+    def _run(self, command: list[str], folder: Path | None = None) -> str:
         done = subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "XDG_CACHE_HOME": str(self._cache)}
@@ -88,7 +101,18 @@ class Side(ABC):
 
 
 class Ours(Side):
-    """Snapshots of a project that is the folder itself; its large files in a store."""
+    """Snapshots of a project that is the folder itself; its large files in a store.
+
+    `peak_bytes` is the most memory that it had by now.
+    """
+
+    peak_bytes = 0
+
+    def _run(self, command: list[str], folder: Path | None = None) -> str:
+        output = super()._run(command, folder)
+        if str(_OURS) in command:
+            self.peak_bytes = max(self.peak_bytes, int(output))
+        return output
 
     def _prepare(self) -> None:
         shutil.rmtree(self._data / ".git", ignore_errors=True)
@@ -152,6 +176,42 @@ class Borg(Side):
     def _environment(self) -> dict[str, str]:
         unasked = {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
         return {**super()._environment(), "BORG_BASE_DIR": str(self._cache), **unasked}
+
+
+class GitLfs(Side):
+    """git with Git LFS for what is larger than 1 MiB, its history beside the folder. Nothing is left out."""
+
+    def __init__(self, data: Path, work: Path) -> None:
+        super().__init__(data, work)
+        apt_command("git-lfs", "git-lfs")
+
+    def _prepare(self) -> None:
+        self._run(["git", "init", "--quiet"])
+        large = [file.relative_to(self._data) for file in files_below(self._data) if file.stat().st_size > LFS_BYTES]
+        lines = ["* -text -ident", *(f"{_pattern(file)} filter=lfs diff=lfs merge=lfs -text" for file in large)]
+        attributes = self._kept / "info/attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        attributes.write_text("\n".join(lines) + "\n")
+
+    def _keep(self) -> list[str]:
+        return ["sh", "-c", 'cd "$0" && git add --all --force && git commit --quiet --message=All', str(self._data)]
+
+    def _bring_back(self, target: Path) -> list[str]:
+        # An index of its own: that of the folder says what is in the folder.
+        own = [f"GIT_INDEX_FILE={self._cache / f'index-{target.name}'}", f"GIT_WORK_TREE={target}"]
+        return ["env", *own, "git", "checkout", "--force", "--quiet", "HEAD", "--", "."]
+
+    def _environment(self) -> dict[str, str]:
+        settings = {f"GIT_CONFIG_KEY_{n}": name for n, name in enumerate(_LFS)}
+        settings |= {f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(_LFS.values())}
+        places = {"GIT_DIR": str(self._kept), "GIT_WORK_TREE": str(self._data)}
+        return {**super()._environment(), **settings, **places, "GIT_CONFIG_COUNT": str(len(_LFS))}
+
+
+def _pattern(file: Path) -> str:
+    """What means this one file in git's attributes."""
+    escaped = re.sub(r"([\\*?\[])", r"\\\1", f"/{file}")
+    return '"' + escaped.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _files_and_bytes(folder: Path) -> tuple[int, int]:

@@ -10,17 +10,17 @@ from bench import store
 from bench.__main__ import main
 from bench.peers import WORK
 from bench.store import data
-from bench.store.sides import Ours
+from bench.store.sides import GitLfs, Ours
 
 MIB = 1024 * 1024
 
 
-def test_the_store_is_measured_beside_restic_and_borg_in_one_round_and_nothing_is_left(tmp_path: Path) -> None:
+def test_the_store_is_measured_beside_restic_borg_and_git_lfs_in_one_round_and_nothing_is_left(tmp_path: Path) -> None:
     before = set(WORK.iterdir()) if WORK.exists() else set()
     path = tmp_path / "results.json"
     assert main(["--rounds", "1", "--results", str(path)], {"store": partial(store.cases, 8 * MIB, 300)}) == 0
     results = json.loads(path.read_text())
-    assert len({(line["case"], line["peer_name"]) for line in results}) == len(results) == 16
+    assert len({(line["case"], line["peer_name"]) for line in results}) == len(results) == 22
     assert all(line["ours"] > 0 and line["peer"] for line in results)
     assert set(WORK.iterdir()) == before
 
@@ -34,6 +34,29 @@ def test_mixed_files_are_as_many_bytes_as_asked_for_and_a_hundredth_of_them_chan
     large = {file for file in changed if len(before[file]) > MIB}
     assert len(large) == 1
     assert len(changed - large) == round(0.01 * sum(1 for content in before.values() if len(content) <= MIB))
+
+
+def test_a_real_model_and_notebooks_are_among_mixed_files(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.safetensors").write_bytes(b"weights" * 100_000)
+    data.mixed(tmp_path / "data", 8 * MIB, tmp_path / "model")
+    assert sum(file.stat().st_size for file in data.files_below(tmp_path / "data")) == 8 * MIB
+    assert (tmp_path / "data/model/model.safetensors").read_bytes() == b"weights" * 100_000
+    assert list((tmp_path / "data/notebooks").glob("*train_digits.ipynb"))
+
+
+def test_git_lfs_has_what_is_large_and_brings_back_every_file(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / ".gitignore").write_text("*.log\n")
+    (folder / "ignored.log").write_text("kept all the same")
+    (folder / 'a "large" [file]\\*.bin').write_bytes(bytes(2 * MIB))
+    side = GitLfs(folder, tmp_path / "git-lfs")
+    side.keep_first()
+    (objects,) = {file.parents[2] for file in (tmp_path / "git-lfs/kept/lfs/objects").rglob("*") if file.is_file()}
+    assert side.stored_bytes() > 2 * MIB
+    assert objects.name == "objects"
+    side.bring_back()
 
 
 def test_files_that_do_not_come_back_are_no_result(tmp_path: Path) -> None:
