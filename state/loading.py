@@ -143,6 +143,8 @@ class Loader:
 
     def _load_group(self, group: Group) -> list[Missing]:
         """Load a whole group; names of it that were bound anew meanwhile stay as they are."""
+        if not any(self._is_pending(name) or self._is_kept(name) for name in group.names):
+            return []  # one before has needed a definition of it
         try:
             self._bind(group, self._values_of(group))
         except Exception as error:

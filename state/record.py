@@ -142,8 +142,11 @@ class Record:
         if not pending:
             return pending
         # A name that is only bound does not need the value that it had, but where others have a part of that.
-        shared = {name for group in self._groups() if len(group.names) > 1 for name in group.names}
-        return (pending & self.reached(usage)) - (usage.binds - usage.reads - shared)
+        return (pending & self.reached(usage)) - (usage.binds - usage.reads - self.sharing_names())
+
+    def sharing_names(self) -> set[str]:
+        """The names that are kept together with others."""
+        return {name for group in self._groups() if len(group.names) > 1 for name in group.names}
 
     def _groups(self) -> list[Any]:
         return self.manifest.groups if self.manifest is not None else []

@@ -120,8 +120,8 @@ class Session:
     def exclude(self, names: Iterable[str]) -> None:
         """Keep `names` out of checkpoints from now on."""
         names = set(names)
-        # Others of its group are to be saved without it.
-        self.load(names)
+        # What they share objects with is to be saved without them.
+        self.load(names & self.record.sharing_names())
         self.record.excluded |= names
         self.record.mark(names)
         self.autosave.something_changed()
