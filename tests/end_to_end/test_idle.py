@@ -25,7 +25,7 @@ async def test_an_idle_server_is_stopped_and_a_killed_hub_leaves_no_culler(tmp_p
     with running_hub(tmp_path / "hub", config) as hub:
         async with hub.api() as api, new_user(api) as user:
             await api.start_server(user)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while (await api.user_model(user))["servers"]:
                     await asyncio.sleep(0.5)
         assert len(cullers(hub)) == 1

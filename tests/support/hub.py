@@ -30,7 +30,8 @@ from support.ports import free_port
 CONFIG_FILE = Path(__file__).parents[2] / "hub_config/jupyterhub_config.py"
 # A busy machine once took more than a minute before the hub's first line.
 START_TIMEOUT_S = 180
-STOP_TIMEOUT_S = 30
+# A server that is being stopped meanwhile has a minute to save what its kernels have.
+STOP_TIMEOUT_S = 120
 ADMIN_SCOPES = ["admin:groups", "groups", "tokens", "read:users"]
 
 
