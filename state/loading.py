@@ -70,14 +70,15 @@ class Loader:
 
     def pending(self) -> set[str]:
         """The names that still stand for what is kept. May be called from any thread."""
-        for name, standing in list(self._standing.items()):
+        # Copied whole: while `list` goes over the items, the garbage collector may let another thread run.
+        for name, standing in self._standing.copy().items():
             if self._namespace.get(name) is not standing:
                 self._standing.pop(name, None)
         return set(self._standing)
 
     def kept(self) -> set[str]:
         """The names that could not be loaded and are not bound again: what is kept of them may be loaded later."""
-        return {name for name in list(self._failed) if self._is_kept(name)}
+        return {name for name in self._failed.copy() if self._is_kept(name)}
 
     def close(self) -> None:
         """Close what it loads from. Nothing is pending then."""

@@ -166,8 +166,8 @@ def body_length(head: bytes) -> int:
 
 def decode(head: bytes, body: bytes, keys: list[bytes]) -> Manifest:
     """The manifest, if one of `keys` made it. Raises `NotTrusted` before anything in it is looked at."""
-    mac = _HEAD.unpack(head)[2]
-    if not any(hmac.compare_digest(mac, hmac.digest(key, body, hashlib.sha256)) for key in keys):
+    _, length, mac = _HEAD.unpack(head)
+    if length != len(body) or not any(hmac.compare_digest(mac, hmac.digest(key, body, hashlib.sha256)) for key in keys):
         raise NotTrusted("it was changed since, or somebody else made it")
     return parse(body)
 

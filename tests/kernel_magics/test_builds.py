@@ -265,7 +265,7 @@ def test_a_cell_that_installs_is_noted_and_one_that_runs_nothing_costs_nothing(
     kernel = make_kernel(cwd=project, REGROW_PROJECTS=str(project.parent))
     kernel.ok("1 + 1")
     loaded = "import sys; sorted(m for m in sys.modules if m.startswith('regrow'))"
-    assert kernel.ok(loaded).result == "['regrow', 'regrow.kernel_magics']"
+    assert kernel.ok(loaded).result == "['regrow', 'regrow.kernel_magics', 'regrow.kernel_magics.nosave']"
     kernel.ok("!mkdir -p $BUILD/local/include && echo x > $BUILD/local/include/tool.h")
     kernel.ok("import subprocess, os\nsubprocess.run(['touch', os.environ['BUILD'] + '/local/include/other.h'])")
     shown = kernel.ok("%build")

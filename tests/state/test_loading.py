@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -123,8 +124,11 @@ def test_another_thread_may_ask_what_is_pending_while_cells_load_and_bind(tmp_pa
                 errors.append(error)
 
         threads = [threading.Thread(target=ask) for _ in range(2)]
-        before = sys.getswitchinterval()
+        before, thresholds = sys.getswitchinterval(), gc.get_threshold()
         sys.setswitchinterval(1e-5)
+        # Collections call what libraries have registered, and let threads run in the middle of what looks like one step.
+        gc.callbacks.append(lambda *_: None)
+        gc.set_threshold(50)
         try:
             for thread in threads:
                 thread.start()
@@ -134,6 +138,8 @@ def test_another_thread_may_ask_what_is_pending_while_cells_load_and_bind(tmp_pa
         finally:
             ended.set()
             sys.setswitchinterval(before)
+            gc.set_threshold(*thresholds)
+            gc.callbacks.pop()
             for thread in threads:
                 thread.join()
         assert errors == []
