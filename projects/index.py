@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 from dulwich.objects import ObjectID
 
 from regrow.projects.git import GitError
-from regrow.projects.packing import pack, pack_trees, write_index
+from regrow.projects.packing import pack, pack_changed_trees, pack_trees, write_index
 from regrow.projects.pointers import Pointer
 from regrow.projects.printable import printable
 from regrow.projects.scan import Stat
@@ -72,7 +73,8 @@ class Index:
     def __init__(self, ours: Shadow, known: Known) -> None:
         self._ours = ours
         self._known = known
-        self._is_packed = False
+        self._is_new = False
+        self._has_many = False
 
     def remove(self, paths: Collection[str]) -> None:
         """Have nothing at `paths`."""
@@ -125,10 +127,16 @@ class Index:
         self._known.entries = large
         self._known.write(self._ours)
 
-    def tree(self) -> str:
-        """Write what the index has as a tree, and say its name."""
-        if not self._is_packed:
-            return self._ours.git("write-tree").decode().strip()
+    def tree(self, base: str) -> str:
+        """Write what the index has as a tree, and say its name. `base` is one that is much like it, or ""."""
+        if self._is_new:
+            return self._packed_tree()
+        if self._has_many and base:
+            with contextlib.suppress(GitError, KeyError):  # that one is damaged
+                return self._packed_changes(base)
+        return self._ours.git("write-tree").decode().strip()
+
+    def _packed_tree(self) -> str:
         entries = []
         for line in self._ours.git("ls-files", "-z", "--stage").split(b"\0")[:-1]:
             about, path = line.split(b"\t", 1)
@@ -136,15 +144,25 @@ class Index:
             entries.append((path, ObjectID(blob), int(mode, 8)))
         return pack_trees(git_folder(self._ours.project) / "objects", entries)
 
+    def _packed_changes(self, base: str) -> str:
+        asked = ("diff-index", "--cached", "--raw", "--no-renames", "--no-abbrev", "-z", base)
+        fields = self._ours.git(*asked).split(b"\0")[:-1]
+        changes = []
+        for about, path in zip(fields[::2], fields[1::2], strict=True):
+            _, mode, _, blob, _ = about.split(b" ")
+            changes.append((path, int(mode, 8), blob))
+        return pack_changed_trees(git_folder(self._ours.project) / "objects", base, changes)
+
     def _pack(self, files: dict[str, str]) -> list[str]:
         """Put the content of many files into packs, where git finds it, and say which the index does not have then."""
         packed = pack(self._ours.project, git_folder(self._ours.project) / "objects", files)
+        self._has_many = True
         file = self._ours.folder / "git/index"
         if file.exists():
             return list(files)
         done = [(path, entry) for path, entry in packed if not _DOUBTFUL.search(path)]
         write_index(file, done)
-        self._is_packed = True
+        self._is_new = True
         return list(files.keys() - {os.fsdecode(path) for path, _ in done})
 
     def _update(self, paths: list[str]) -> list[str]:

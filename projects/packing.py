@@ -23,6 +23,7 @@ from typing import cast
 
 from dulwich.index import commit_tree
 from dulwich.object_format import SHA1
+from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID, Tree
 from dulwich.pack import ObjectContainer, pack_object_header, write_pack_index_v2
 from isal import isal_zlib
@@ -93,6 +94,46 @@ def pack_trees(objects: Path, entries: Iterable[tuple[bytes, ObjectID, int]]) ->
     """Put the trees of `entries` (path, blob, git's mode) into a new pack, and say the top's name. Raises `OSError`."""
     with _new_pack(objects) as made:
         return commit_tree(cast(ObjectContainer, made), entries).decode()
+
+
+def pack_changed_trees(objects: Path, base: str, changes: list[tuple[bytes, int, bytes]]) -> str:
+    """Put the trees into a new pack that are not as in the tree `base` any more, and say the top's name.
+
+    `changes` are paths with the mode and the blob that each has now, 0 where there is nothing. Raises `OSError`, and
+    `KeyError` where git does not have what is needed of `base`.
+    """
+    with contextlib.closing(DiskObjectStore(os.fspath(objects))) as there, _new_pack(objects) as made:
+        top = _changed(there, made, base.encode(), changes)
+        made.add_object(top)
+        return top.id.decode()
+
+
+def _changed(there: DiskObjectStore, made: _Pack, base: bytes, changes: list[tuple[bytes, int, bytes]]) -> Tree:
+    tree = Tree()
+    if base:
+        tree.set_raw_string(there.get_raw(ObjectID(base))[1])
+    below: dict[bytes, list[tuple[bytes, int, bytes]]] = {}
+    for path, mode, blob in changes:
+        name, _, rest = path.partition(b"/")
+        if rest:
+            below.setdefault(name, []).append((rest, mode, blob))
+        elif mode:
+            tree[name] = (mode, ObjectID(blob))
+        elif name in tree:
+            del tree[name]
+    for name, changes_there in below.items():
+        mode, oid = stat.S_IFDIR, b""
+        if name in tree:
+            mode, oid = tree[name]
+        if not stat.S_ISDIR(mode):
+            continue  # what was below is gone: a file has taken the folder's place
+        folder = _changed(there, made, oid, changes_there)
+        if len(folder):
+            made.add_object(folder)
+            tree[name] = (stat.S_IFDIR, folder.id)
+        elif oid:
+            del tree[name]
+    return tree
 
 
 @contextlib.contextmanager

@@ -85,7 +85,9 @@ def take(
         # What is said to be left out is left out, also where an earlier version of it was small, or could be read.
         index.remove([path for path in found.large if path not in large])
         index.put_large(large)
-        return _commit(ours, index.tree(), reason, name, now(), warnings)
+        last = latest(project)
+        tree = index.tree(_tree(project, last.commit) if last else "")
+        return _commit(ours, tree, last, reason, name, now(), warnings)
 
 
 def head(project: Path) -> str | None:
@@ -113,8 +115,9 @@ def _keep_large(
     return there
 
 
-def _commit(ours: Shadow, tree: str, reason: str, name: str, now: float, warnings: list[str]) -> Taken:
-    last = latest(ours.project)
+def _commit(
+    ours: Shadow, tree: str, last: Snapshot | None, reason: str, name: str, now: float, warnings: list[str]
+) -> Taken:
     branch = head(ours.project)
     if last and not name and _tree(ours.project, last.commit) == tree and _descends(ours.project, last.commit, branch):
         return Taken(last, False, warnings)

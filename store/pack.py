@@ -21,7 +21,7 @@ from regrow.store.backend import Backend
 from regrow.store.recipe import KEY_BYTES, MOST_CHUNK_BYTES
 
 PACKS = "packs"
-PACK_BYTES = 64 * 1024 * 1024
+PACK_BYTES = 16 * 1024 * 1024
 _ENTRY = struct.Struct(f"<{KEY_BYTES}sQIIB")
 _FOOTER = struct.Struct("<QI32s8s")
 _MAGIC = b"regrowP\x01"

@@ -65,6 +65,7 @@ class Waiting(Stage):
         kernel.measured("only_when_asked()")
         for cell in self._cells:
             kernel.run(cell)
+        kernel.measured("without_collections()")
 
     def forget(self) -> None:
         """What was in the folder is gone."""

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from support.real_kernel import Kernel, a_kernel
-
-MakeKernel = Callable[..., Kernel]
-
-
-def build_environment(root: Path) -> dict[str, str]:
-    """What `regrow-singleuser` sets for a build volume in `root`."""
-    prefix = root / "abi-1" / "local"
-    prefix.mkdir(parents=True, exist_ok=True)
-    return {"BUILD": str(prefix.parent), "REGROW_BUILD_PREFIXES": str(prefix)}
+from support.real_kernel import Kernel, MakeKernel, a_kernel, build_environment
 
 
 @pytest.fixture(scope="session")

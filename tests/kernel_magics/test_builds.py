@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import MakeKernel, build_environment
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from regrow.kernel_magics import build_magic, build_packages, build_record, builds, prefixes
 from regrow.kernel_magics.build_record import BuildError
+
+from support.real_kernel import MakeKernel, build_environment
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeKernel
 from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.kernel_magics import cpp_cache
 
-from support.real_kernel import Kernel, Outcome
+from support.real_kernel import Kernel, MakeKernel, Outcome
 
 HELLO = '%%cpp\n#include <cstdio>\nint main() { std::puts("hello"); }\n'
 

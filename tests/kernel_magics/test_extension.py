@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import MakeKernel
-
-from support.real_kernel import Kernel
+from support.real_kernel import Kernel, MakeKernel
 
 
 def test_every_kernel_of_the_environment_has_the_magics_without_their_modules(kernel: Kernel) -> None:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from conftest import MakeKernel
 
 from regrow.client.carrying import Waiting
 from regrow.kernel_magics import forked
@@ -20,7 +19,7 @@ from regrow.state.errors import StateError
 from regrow.state.manifest import Manifest
 from regrow.state.names import Variables
 
-from support.real_kernel import Kernel, Outcome
+from support.real_kernel import Kernel, MakeKernel, Outcome
 from support.service import own
 from support.service_fixtures import acting, data_dir, database_url, deployment, hub, limits, new_project  # noqa: F401
 from support.sessions import kill

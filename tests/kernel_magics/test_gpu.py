@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +24,7 @@ from regrow.kernel_magics import gpu_devices, gpu_magic, gpu_variables
 from regrow.kernel_magics.gpu_devices import Device, GpuError, Process
 from regrow.kernel_magics.gpu_holders import holder_of
 
-from support.real_kernel import Kernel
+from support.real_kernel import Kernel, MakeKernel
 
 GIB = 1 << 30
 

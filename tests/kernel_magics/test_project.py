@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeKernel
 
-from support.real_kernel import Kernel
+from support.real_kernel import Kernel, MakeKernel
 from support.service_fixtures import acting, data_dir, database_url, deployment, hub, limits, new_project  # noqa: F401
 
 # What a snapshot keeps as a large file.

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from regrow.projects import index
 from regrow.projects.errors import BadName, NotAProject, ProjectError
 from regrow.projects.large_files import InStore, Kept
 from regrow.projects.pointers import Pointer, parse
 from regrow.projects.restore import restore
 from regrow.projects.scan import LARGE_BYTES
+from regrow.projects.shadow import shadow
 from regrow.projects.snapshot import latest, snapshots, take
 from regrow.store import Store, StoreFull
 
@@ -486,3 +488,52 @@ def test_many_at_once_take_their_turns(project, store, tmp_path, git):
         process.stdout.close()
     assert len(snapshots(project)) == 1
     assert git(project, "fsck", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_after_many_changes_a_snapshot_is_the_tree_that_git_makes(project, files, git, monkeypatch, seed):
+    # Where many files change at once, it is made of the last one's tree.
+    monkeypatch.setattr(index, "_MANY", 1)
+    choice = random.Random(seed)
+    for _ in range(4):
+        for path in choice.sample(["a", "b", "c/a", "c/b", "c/d/a", "c/d/e/a", "f-g", "f/g", "f.g"], 5):
+            file = project / path
+            blocked = next((above for above in file.parents if above.is_file()), None)
+            if blocked:
+                blocked.unlink()  # a folder takes the file's place
+            if file.is_dir() and choice.random() < 0.5:
+                shutil.rmtree(file)
+            if not file.is_dir():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{choice.random()}\n")
+                file.chmod(choice.choice([0o644, 0o755]))
+        for path in choice.sample([*project.glob("[a-f]*"), *project.glob("[a-f]*/*")], 2):
+            if not path.exists():
+                continue  # it was in the other one
+            if choice.random() < 0.6:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            elif path.is_dir():  # a file takes the folder's place
+                shutil.rmtree(path)
+                path.write_text("a file\n")
+        commit = take(project, files).snapshot.commit
+        there = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+        assert tree(git, project, commit).keys() == {path for path in there if not path.startswith(".git")}
+        with shadow(project) as ours:
+            made = ours.git("write-tree").decode()
+        assert git(project, "rev-parse", f"{commit}^{{tree}}") == made
+    git(project, "fsck", "--strict")
+
+
+def test_where_the_last_snapshots_tree_is_damaged_the_next_one_is_whole(project, files, git, monkeypatch):
+    (project / "sub").mkdir()
+    (project / "sub/a").write_text("a\n")
+    (project / "b").write_text("b\n")
+    first = take(project, files).snapshot
+    damaged = git(project, "rev-parse", f"{first.commit}:sub").strip()
+    (project / ".git/objects" / damaged[:2] / damaged[2:]).unlink()
+    monkeypatch.setattr(index, "_MANY", 1)
+    (project / "sub/a").write_text("changed\n")
+    (project / "b").write_text("changed\n")
+    second = take(project, files).snapshot
+    assert first.commit != second.commit
+    assert tree(git, project, second.commit).keys() == {"b", "sub/a"}

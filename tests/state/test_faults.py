@@ -312,6 +312,24 @@ def test_code_of_another_python_is_refused_and_everything_else_comes_back(notebo
         assert "%checkpoint rerun f" in outcome.stderr
 
 
+def test_another_version_of_a_package_costs_only_what_it_has_no_more(notebook: Notebook) -> None:
+    for version, classes in {"1": "class Kept:\n    pass\nclass Gone:\n    pass", "2": "class Kept:\n    pass"}.items():
+        (notebook.home / version).mkdir()
+        (notebook.home / version / "measures.py").write_text(f"__version__ = {version!r}\n{classes}\n")
+    with notebook.kernel(PYTHONPATH=str(notebook.home / "1")) as kernel:
+        kernel.ok("import measures\nkept = measures.Kept()\nkept.n = 1")
+        kernel.ok("gone = [measures.Gone()]\nbeside_it = gone\nother = 2")
+        assert save(kernel) == ""
+        kill(kernel)
+    with notebook.kernel(PYTHONPATH=str(notebook.home / "2")) as kernel:
+        assert kernel.ok("kept.n, other, measures.__version__").result == "(1, 2, '2')"
+        outcome = kernel.run("gone")
+        assert outcome.ename == "NameError"
+        assert "gone could not be restored" in outcome.stderr
+        assert "measures was 1, and is 2" in outcome.stderr
+        assert "%checkpoint rerun" in outcome.stderr
+
+
 def test_a_cell_of_hours_is_saved_in_its_middle(notebook: Notebook) -> None:
     with notebook.kernel() as kernel:
         kernel.ok("import regrow.state.autosave as session\nsession.LONG_CELL_S = 0.5\nlosses = []")

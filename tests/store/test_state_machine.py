@@ -1,17 +1,22 @@
 """Whatever happens to a store in whatever order, what is kept in it can be read."""
 
+import errno
 import io
 import json
+import os
 import random
 import shutil
+import signal
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from regrow.store import Expired, Store
+from regrow.store import ChunkDamaged, ChunkMissing, Expired, Store, StoreFull
 from regrow.store.gc import collect
 from regrow.store.pack import new_name
 from regrow.store.verify import verify
@@ -27,6 +32,23 @@ def contents(draw):
     """A few megabytes made of pieces that other contents have too."""
     pieces = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 600_000)), max_size=4))
     return b"".join(random.Random(seed).randbytes(600_000)[:size] for seed, size in pieces)
+
+
+@contextmanager
+def instead_of(calls, fail, steps):
+    """So many of these functions of `os` do what they do; each one after that calls `fail` before."""
+    left = iter(range(steps))
+
+    def failing(call):
+        def wrapped(*arguments, **options):
+            if next(left, None) is None:
+                fail()
+            return call(*arguments, **options)
+
+        return wrapped
+
+    with mock.patch.multiple(os, **{call: failing(getattr(os, call)) for call in calls}):
+        yield
 
 
 class Life(RuleBasedStateMachine):
@@ -103,6 +125,60 @@ class Life(RuleBasedStateMachine):
         except Killed:
             # What a process that is gone does not do any more.
             store.backend.create("locks/gc", json.dumps({"host": "gone", "pid": 1, "seen": 0}).encode())
+
+    @rule(machine=MACHINES, name=NAMES, content=contents(), steps=st.integers(0, 4))
+    def the_disk_is_full(self, machine, name, content, steps):
+        def full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with instead_of(["pwrite"], full, steps), suppress(StoreFull):  # what is kept is what was
+            self.keep(machine, name, content, stream=False)
+
+    @rule(name=NAMES, content=contents(), steps=st.integers(0, 12))
+    def a_writer_is_killed(self, name, content, steps):
+        """It has the index of machine one, which goes on."""
+        pid = os.fork()
+        if not pid:
+            try:
+                with instead_of(["pwrite", "fsync", "replace"], lambda: os.kill(os.getpid(), signal.SIGKILL), steps):
+                    self.stores = {"one": self._machine("one")}
+                    self.keep("one", name, content, stream=False)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, -signal.SIGKILL)
+        store = self.stores["two"]
+        # Before or after, nothing between: the invariant looks at what it was before.
+        if status == 0 or (name in store.names() and store.read(store.recipe(name)) == content):
+            self.kept[name] = content
+
+    @precondition(lambda self: self.kept)
+    @rule(
+        machine=MACHINES,
+        choice=st.randoms(use_true_random=False),
+        how=st.sampled_from(["a flipped bit", "truncated", "gone"]),
+    )
+    def a_pack_is_damaged_and_mended(self, machine, choice, how):
+        store = self.stores[machine]
+        packs = sorted(store.backend.list("packs"))
+        if not packs:
+            return
+        file = store.backend.root / choice.choice(packs)
+        sound = file.read_bytes()
+        at = choice.randrange(len(sound))
+        aside = file.rename(self.folder / "aside")
+        if how != "gone":
+            file.write_bytes(sound[:at] + (bytes([sound[at] ^ 1]) + sound[at + 1 :] if how == "a flipped bit" else b""))
+        # Nobody has it open already.
+        reader = Store.open(store.backend.url, self.folder / "reader", now=self.clock)
+        for name, content in self.kept.items():
+            with suppress(ChunkDamaged, ChunkMissing):  # said, and not read as if it were sound
+                assert reader.read(reader.recipe(name)) == content
+        assert verify(reader).problems or how == "gone"  # nothing may need it
+        reader.close()
+        shutil.rmtree(self.folder / "reader")
+        aside.replace(file)
 
     @rule(machine=MACHINES)
     def a_machine_starts_again_without_its_cache(self, machine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,3 +126,13 @@ def a_kernel(home: Path, env: Mapping[str, str], cwd: Path | None = None) -> Ite
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+MakeKernel = Callable[..., Kernel]
+
+
+def build_environment(root: Path) -> dict[str, str]:
+    """What `regrow-singleuser` sets for a build volume in `root`."""
+    prefix = root / "abi-1" / "local"
+    prefix.mkdir(parents=True, exist_ok=True)
+    return {"BUILD": str(prefix.parent), "REGROW_BUILD_PREFIXES": str(prefix)}

@@ -5,6 +5,7 @@ Nothing of the benchmarks or of Regrow is imported with it: a peer's kernel has 
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import time
@@ -68,6 +69,11 @@ def after_each_cell() -> None:
 
     autosave.MOST_UNSAVED_S = autosave.REST_FACTOR = 0.0
     autosave.MOST_BYTES_PER_S = 10**18
+
+
+def without_collections() -> None:
+    """No garbage is collected by itself from now on: one of many objects takes its time, with a session or without."""
+    gc.disable()
 
 
 def save() -> None:
