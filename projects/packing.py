@@ -49,6 +49,9 @@ _MOST_NAME_BYTES = 0xFFF
 Entries = list[tuple[bytes, bytes]]
 """Files by path, each with its entry as git's index has it."""
 
+Changes = list[tuple[bytes, int, bytes]]
+"""Paths, each with the mode and the blob that it has now; the mode is 0 where there is nothing any more."""
+
 
 def pack(project: Path, objects: Path, files: dict[str, str]) -> Entries:
     """Put files and links into new packs of the git object folder `objects`. Raises `ProjectError`.
@@ -96,11 +99,10 @@ def pack_trees(objects: Path, entries: Iterable[tuple[bytes, ObjectID, int]]) ->
         return commit_tree(cast(ObjectContainer, made), entries).decode()
 
 
-def pack_changed_trees(objects: Path, base: str, changes: list[tuple[bytes, int, bytes]]) -> str:
-    """Put the trees into a new pack that are not as in the tree `base` any more, and say the top's name.
+def pack_changed_trees(objects: Path, base: str, changes: Changes) -> str:
+    """Put the trees into a new pack that `changes` make other than they are in the tree `base`; the top's name.
 
-    `changes` are paths with the mode and the blob that each has now, 0 where there is nothing. Raises `OSError`, and
-    `KeyError` where git does not have what is needed of `base`.
+    Raises `OSError`, and `KeyError` where git does not have what is needed of `base`.
     """
     with contextlib.closing(DiskObjectStore(os.fspath(objects))) as there, _new_pack(objects) as made:
         top = _changed(there, made, base.encode(), changes)
@@ -108,11 +110,11 @@ def pack_changed_trees(objects: Path, base: str, changes: list[tuple[bytes, int,
         return top.id.decode()
 
 
-def _changed(there: DiskObjectStore, made: _Pack, base: bytes, changes: list[tuple[bytes, int, bytes]]) -> Tree:
+def _changed(there: DiskObjectStore, made: _Pack, base: bytes, changes: Changes) -> Tree:
     tree = Tree()
     if base:
         tree.set_raw_string(there.get_raw(ObjectID(base))[1])
-    below: dict[bytes, list[tuple[bytes, int, bytes]]] = {}
+    below: dict[bytes, Changes] = {}
     for path, mode, blob in changes:
         name, _, rest = path.partition(b"/")
         if rest:

@@ -52,7 +52,7 @@ def cases(large: Shape = LARGE, small: Shape = SMALL) -> Iterator[list[Case]]:
             Case(a_fork, fork, partial(hub.fork, BOB, tiny, file_of_tiny), f"ours, of {small}", "s", 1 / MOST_TIMES),
             Case(
                 f"fork of a fork, {DEPTH} deep, of {large}",
-                partial(hub.fork, ADA, deepest, file),
+                partial(hub.fork, BOB, deepest, file),
                 fork,
                 "ours, of the first of them",
                 "s",
