@@ -364,21 +364,33 @@ class Offering(Operation):
         return bool(client.offers("bob", name))
 
 
-class Deciding(Operation):
+class Accepting(Operation):
     cuts = 2
+    decision = "accepted"
 
     def prepare(self, client, number):
         with as_user(self.hub, "bob", self.monkeypatch) as bobs:
-            forked = fork(bobs, "ada", "faces", f"decided{number}", quiet).working
+            forked = fork(bobs, "ada", "faces", f"{self.decision}{number}", quiet).working
             snapshot(bobs, forked, quiet)
-            return bobs.offer("bob", forked.name, "", "take it")["id"]
+            return forked.name, bobs.offer("bob", forked.name, "", "take it")["id"]
 
-    def do(self, client, offer_id):
-        client.decide(offer_id, "accepted")
+    def do(self, client, offer):
+        client.decide(offer[1], self.decision)
 
-    def is_done(self, client, offer_id):
-        (decided,) = (each["state"] for each in client.offers("ada", "faces") if each["id"] == offer_id)
-        return decided == "accepted"
+    def is_done(self, client, offer):
+        name, offer_id = offer
+        seen_at = ("ada", "faces") if self.user == "ada" else ("bob", name)
+        (decided,) = (each["state"] for each in client.offers(*seen_at) if each["id"] == offer_id)
+        return decided == self.decision
+
+
+class Declining(Accepting):
+    decision = "declined"
+
+
+class Withdrawing(Accepting):
+    user = "bob"
+    decision = "withdrawn"
 
 
 class NotingWhatWasMerged(Operation):
@@ -397,8 +409,8 @@ class NotingWhatWasMerged(Operation):
 
 OPERATIONS = [
     *(Creating, KeepingLargeFiles, UploadingByLfs, Pushing, Noting, Publishing, Unpublishing, Forking, ForkingOnesOwn),
-    *(Deleting, Undeleting, DeletingWhatIsNoFork, UndeletingWhatIsNoFork, Purging, Offering, Deciding),
-    NotingWhatWasMerged,
+    *(Deleting, Undeleting, DeletingWhatIsNoFork, UndeletingWhatIsNoFork, Purging, Offering, Accepting, Declining),
+    *(Withdrawing, NotingWhatWasMerged),
 ]
 
 
