@@ -139,6 +139,7 @@ class Life(RuleBasedStateMachine):
         """It has the index of machine one, which goes on."""
         pid = os.fork()
         if not pid:
+            signal.alarm(60)  # it does not hang for ever
             try:
                 with instead_of(["pwrite", "fsync", "replace"], lambda: os.kill(os.getpid(), signal.SIGKILL), steps):
                     self.stores = {"one": self._machine("one")}
@@ -156,17 +157,18 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.kept)
     @rule(
         machine=MACHINES,
-        choice=st.randoms(use_true_random=False),
+        which=st.integers(0, 99),
+        where=st.floats(0, 1),
         how=st.sampled_from(["a flipped bit", "truncated", "gone"]),
     )
-    def a_pack_is_damaged_and_mended(self, machine, choice, how):
+    def a_pack_is_damaged_and_mended(self, machine, which, where, how):
         store = self.stores[machine]
         packs = sorted(store.backend.list("packs"))
         if not packs:
             return
-        file = store.backend.root / choice.choice(packs)
+        file = store.backend.root / packs[which % len(packs)]
         sound = file.read_bytes()
-        at = choice.randrange(len(sound))
+        at = int(where * (len(sound) - 1))
         aside = file.rename(self.folder / "aside")
         if how != "gone":
             file.write_bytes(sound[:at] + (bytes([sound[at] ^ 1]) + sound[at + 1 :] if how == "a flipped bit" else b""))
