@@ -102,9 +102,12 @@ def pack_trees(objects: Path, entries: Iterable[tuple[bytes, ObjectID, int]]) ->
 def pack_changed_trees(objects: Path, base: str, changes: Changes) -> str:
     """Put the trees into a new pack that `changes` make other than they are in the tree `base`; the top's name.
 
-    Raises `OSError`, and `KeyError` where git does not have what is needed of `base`.
+    Raises `OSError`, and `KeyError` where git does not have a blob, or what is needed of `base`.
     """
     with contextlib.closing(DiskObjectStore(os.fspath(objects))) as there, _new_pack(objects) as made:
+        for _, mode, blob in changes:
+            if stat.S_IFMT(mode) in (stat.S_IFREG, stat.S_IFLNK) and ObjectID(blob) not in there:
+                raise KeyError(blob)
         top = _changed(there, made, base.encode(), changes)
         made.add_object(top)
         return top.id.decode()

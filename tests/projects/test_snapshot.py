@@ -537,3 +537,22 @@ def test_where_the_last_snapshots_tree_is_damaged_the_next_one_is_whole(project,
     second = take(project, files).snapshot
     assert first.commit != second.commit
     assert tree(git, project, second.commit).keys() == {"b", "sub/a"}
+
+
+def test_no_snapshot_has_what_git_has_lost(project, files, git, monkeypatch):
+    monkeypatch.setattr(index, "_MANY", 1)
+    (project / "a").write_text("a\n")
+    (project / "b").write_text("b\n")
+    first = take(project, files).snapshot
+    (project / "a").write_text("changed\n")
+    with monkeypatch.context() as killed:
+        killed.setattr(index.Index, "tree", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            take(project, files)
+    # Nothing refers to what was put in.
+    git(project, "prune", "--expire=now")
+    git(project, "repack", "-a", "-d", "--quiet")
+    (project / "b").write_text("changed, too\n")
+    with pytest.raises(ProjectError, match="error building trees"):
+        take(project, files)
+    assert latest(project) == first
