@@ -1,6 +1,8 @@
 """The registry, on SQLite and on PostgreSQL: its tables, its names, many who open and write it at once."""
 
+import contextlib
 import multiprocessing
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,7 +18,7 @@ from regrow.client.hub import HubError
 from regrow.client.upstream import accept, news, offer, sync
 from regrow.client.working import fork, publish, snapshot
 from regrow.hub_service import quotas, shared_layers
-from regrow.hub_service.registry.database import open_database, upgrade
+from regrow.hub_service.registry.database import _prepare_sqlite, open_database, upgrade
 from regrow.hub_service.registry.tables import Base, LargeObject, Project, Snapshot, StoredObject, now
 from regrow.projects.pointers import Pointer
 
@@ -159,6 +161,22 @@ def test_two_threads_open_a_new_database_at_once(database_url):
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(work, range(4))) == [None] * 4
+
+
+def test_a_new_sqlite_file_may_be_opened_by_many_at_once(tmp_path):
+    ready = threading.Barrier(6)
+
+    def work(file):
+        ready.wait()
+        with contextlib.closing(sqlite3.connect(file, timeout=30)) as connection:
+            _prepare_sqlite(connection, None)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE IF NOT EXISTS t (a)")
+            connection.commit()
+
+    with ThreadPoolExecutor(6) as threads:
+        for attempt in range(40):  # SQLite refused one in ten at once
+            assert list(threads.map(work, [tmp_path / str(attempt)] * 6)) == [None] * 6
 
 
 # Rows
